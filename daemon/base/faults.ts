@@ -1,0 +1,208 @@
+/** The one table of everything that can go wrong in the world outside our code: its code, the exit status of
+ *  `basaltctl` (sysexits), whether the same call may succeed later, and what the operator should do next.
+ *  Promises: a code never changes its meaning; every fault that leaves the daemon is one of these rows.
+ *  Knows nothing of who shows the fault. A broken promise of our own is not a fault: see `assert.ts`. */
+
+interface FaultRow {
+  /** Exit status of the client, from sysexits.h. */
+  readonly exit: 64 | 65 | 66 | 69 | 70 | 73 | 74 | 75 | 76 | 77 | 78;
+  /** True where the same call may succeed later without anybody changing anything. */
+  readonly retry: boolean;
+  /** One line: what to do next. */
+  readonly hint: string;
+}
+
+export const faults = {
+  USAGE: { exit: 64, retry: false, hint: 'Run the command with --help to see how it is used' },
+  INVALID_ARGUMENT: { exit: 64, retry: false, hint: 'Correct the value and run the command again' },
+  AMBIGUOUS_NAME: { exit: 64, retry: false, hint: 'Name it by its id' },
+  NO_PARENT: { exit: 64, retry: false, hint: 'Make a full backup first: leave out --incremental' },
+
+  CHUNK_CORRUPT: {
+    exit: 65,
+    retry: false,
+    hint: 'Run: basaltctl backup verify BACKUP, to see every damaged range',
+  },
+  CHUNK_MISSING: {
+    exit: 65,
+    retry: false,
+    hint: 'Run: basaltctl repository check, to see which backups are hit',
+  },
+  MANIFEST_CORRUPT: {
+    exit: 65,
+    retry: false,
+    hint: 'Run: basaltctl repository check, to see what else is damaged',
+  },
+  MANIFEST_MISSING: {
+    exit: 65,
+    retry: false,
+    hint: 'Run: basaltctl catalog rebuild, to drop records whose manifest is gone',
+  },
+  PACK_CORRUPT: {
+    exit: 65,
+    retry: false,
+    hint: 'Run: basaltctl repository check, to see which backups are hit',
+  },
+  REPOSITORY_DAMAGED: {
+    exit: 65,
+    retry: false,
+    hint: 'Restore the repository file from a copy of the repository',
+  },
+  FOUND_DAMAGE: { exit: 65, retry: false, hint: 'Restore what is whole now, and make a new full backup' },
+
+  BACKUP_UNKNOWN: { exit: 66, retry: false, hint: 'List the backups with: basaltctl backup list' },
+  VOLUME_UNKNOWN: { exit: 66, retry: false, hint: 'List the volumes with: basaltctl volume list' },
+  JOB_UNKNOWN: { exit: 66, retry: false, hint: 'List the jobs with: basaltctl job list' },
+  MOUNT_UNKNOWN: { exit: 66, retry: false, hint: 'List the mounts with: basaltctl view list' },
+  SOURCE_MISSING: { exit: 66, retry: false, hint: 'Check the path of the source' },
+  SOURCE_UNUSABLE: { exit: 66, retry: false, hint: 'A source is a regular file or a block device' },
+  OBJECT_MISSING: { exit: 66, retry: false, hint: 'Run: basaltctl repository check' },
+  REPOSITORY_MISSING: { exit: 66, retry: false, hint: 'Make one with: basaltctl repository init' },
+  FILESYSTEM_UNKNOWN: {
+    exit: 66,
+    retry: false,
+    hint: 'Read the image itself under the view folder, or name a partition with --partition',
+  },
+
+  DAEMON_UNREACHABLE: {
+    exit: 69,
+    retry: true,
+    hint: 'Start basaltd, or name its socket with --socket or BASALT_SOCKET',
+  },
+  DAEMON_STOPPING: { exit: 69, retry: true, hint: 'Run the command again when the daemon is back' },
+
+  INTERNAL: {
+    exit: 70,
+    retry: false,
+    hint: 'This is a bug of Basalt: the log of the daemon has the details',
+  },
+
+  TARGET_TOO_SMALL: { exit: 73, retry: false, hint: 'Name a target of at least the size of the backup' },
+  TARGET_EXISTS: { exit: 73, retry: false, hint: 'Add --force to write over it, or name another target' },
+  TARGET_UNUSABLE: {
+    exit: 73,
+    retry: false,
+    hint: 'A target is a path for a new file, a regular file or a block device',
+  },
+  TARGET_READ_ONLY: { exit: 73, retry: false, hint: 'Make the target writable, or name another one' },
+  REPOSITORY_EXISTS: {
+    exit: 73,
+    retry: false,
+    hint: 'The repository is there already: nothing needs to be done',
+  },
+  REPOSITORY_READ_ONLY: { exit: 73, retry: false, hint: 'Give the daemon write access to the repository' },
+  MOUNT_POINT_UNUSABLE: { exit: 73, retry: false, hint: 'Name an empty folder that nothing is mounted on' },
+  ALREADY_EXISTS: { exit: 73, retry: false, hint: 'Choose another name' },
+
+  SOURCE_READ_FAILED: {
+    exit: 74,
+    retry: true,
+    hint: 'Look for errors of the device in the kernel log (dmesg)',
+  },
+  SOURCE_CHANGED: {
+    exit: 74,
+    retry: true,
+    hint: 'Stop whatever resizes the source, and run the backup again',
+  },
+  TARGET_WRITE_FAILED: {
+    exit: 74,
+    retry: false,
+    hint: 'The target is incomplete now: repair it, and run the restore again',
+  },
+  TARGET_FULL: { exit: 74, retry: false, hint: 'Free space where the target is, and run the restore again' },
+  STORAGE_FAILED: {
+    exit: 74,
+    retry: true,
+    hint: 'Check the storage under the repository, and run the command again',
+  },
+  MOUNT_FAILED: {
+    exit: 74,
+    retry: false,
+    hint: 'The file system may be damaged: read the image itself under the view folder',
+  },
+  DEVICE_FAILED: { exit: 74, retry: true, hint: 'Look for errors of the device in the kernel log (dmesg)' },
+
+  STORAGE_FULL: {
+    exit: 75,
+    retry: true,
+    hint: 'Free space where the repository is: what was there before is safe',
+  },
+  SOURCE_BUSY: {
+    exit: 75,
+    retry: true,
+    hint: 'Stop what uses it, or add --force for a backup of it as it is (crash-consistent)',
+  },
+  TARGET_BUSY: { exit: 75, retry: true, hint: 'Unmount or detach the target first' },
+  VOLUME_BUSY: { exit: 75, retry: true, hint: 'Wait for its job to end: basaltctl job list' },
+  BACKUP_BUSY: {
+    exit: 75,
+    retry: true,
+    hint: 'Wait for its job to end, or unmount it: basaltctl job list, basaltctl view list',
+  },
+  REPOSITORY_LOCKED: {
+    exit: 75,
+    retry: true,
+    hint: 'Wait until the other host has finished, and run the command again',
+  },
+  STATE_LOCKED: {
+    exit: 75,
+    retry: true,
+    hint: 'Stop the other basaltd, or give this one its own --state-dir',
+  },
+  MEMORY_BUDGET: { exit: 75, retry: true, hint: 'Raise memory_limit, or run fewer jobs at a time' },
+  CANCELLED: { exit: 75, retry: true, hint: 'It was cancelled: run it again when it is wanted' },
+  INTERRUPTED: { exit: 75, retry: true, hint: 'The daemon stopped while it ran: run it again' },
+  TOO_MANY: { exit: 75, retry: true, hint: 'Try again when fewer requests are under way' },
+
+  PROTOCOL: { exit: 76, retry: false, hint: 'Use a basaltctl of the same version as basaltd' },
+  PROTOCOL_VERSION: { exit: 76, retry: false, hint: 'Use a basaltctl of the same version as basaltd' },
+  FRAME_TOO_LARGE: { exit: 76, retry: false, hint: 'Ask for less at a time' },
+  METHOD_UNKNOWN: { exit: 76, retry: false, hint: 'Use a basaltctl of the same version as basaltd' },
+  FORMAT_TOO_NEW: {
+    exit: 76,
+    retry: false,
+    hint: 'Use a Basalt at least as new as the one that wrote the repository',
+  },
+
+  NOT_PERMITTED: { exit: 77, retry: false, hint: 'Run it as root or as a member of the admin group' },
+
+  CONFIG_INVALID: { exit: 78, retry: false, hint: 'Check the settings with: basaltctl config check' },
+} as const satisfies Record<string, FaultRow>;
+
+export type FaultCode = keyof typeof faults;
+
+export const isFaultCode = (text: string): text is FaultCode => Object.hasOwn(faults, text);
+
+/** A failure that has a row in the table. `message` is one sentence with the thing that failed in quotes. */
+export class Fault extends Error {
+  readonly code: FaultCode;
+  /** What the hint of the row says, unless the place that threw knows better. */
+  readonly hint: string;
+  /** Plain values about the failure, for machines (for example damaged ranges). */
+  readonly details: Readonly<Record<string, unknown>> | undefined;
+
+  constructor(
+    code: FaultCode,
+    message: string,
+    more: { cause?: unknown; hint?: string; details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.name = 'Fault';
+    this.code = code;
+    this.hint = more.hint ?? faults[code].hint;
+    this.details = more.details;
+  }
+}
+
+/** Any thrown value as a Fault: what is not in the table is a bug of ours and says so. */
+export function toFault(thrown: unknown): Fault {
+  if (thrown instanceof Fault) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new Fault('INTERNAL', `Unexpected failure: ${message}`, { cause: thrown });
+}
+
+/** The errno name of a system error (`ENOSPC`, …), or undefined. */
+export function errnoOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
+  return typeof thrown.code === 'string' ? thrown.code : undefined;
+}

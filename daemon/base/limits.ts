@@ -1,0 +1,59 @@
+/** Every named bound in one place, with the relations between them asserted when the module loads. */
+
+import { assert } from './assert.ts';
+import { KiB, MiB } from './bytes.ts';
+
+/** Bytes of one read, hash, compress and write step: large enough that a native call costs nothing beside it. */
+export const segmentBytes = 1 * MiB;
+/** Smallest and largest block of a repository. */
+export const blockBytesMin = 16 * KiB;
+export const blockBytesMax = 256 * KiB;
+export const blockBytesDefault = 64 * KiB;
+/** A pack is closed when its payload reaches this size, or when it holds `packBlocksMax` blocks. */
+export const packPayloadBytes = 32 * MiB;
+export const packBlocksMax = 8192;
+/** Entries of one page of the map; a page has `fanout * 32` bytes. */
+export const fanout = 512;
+/** Largest volume: the format counts bytes in numbers that JSON carries exactly. */
+export const volumeBytesMax = 2 ** 52;
+/** Manifests are small, whatever the volume: what is larger is not one of ours. */
+export const manifestBytesMax = 1 * MiB;
+/** Largest frame of the control protocol, either way. */
+export const frameBytesMax = 1 * MiB;
+/** Deepest nesting of a control message. */
+export const frameDepthMax = 16;
+/** Bytes that may wait for a client that does not read, before it is cut off. */
+export const clientBacklogBytesMax = 4 * MiB;
+export const clientsMax = 64;
+/** Places among `clientsMax` that only administrators may take, so that others can't lock them out. */
+export const clientsForAdmins = 8;
+/** How long a client may leave half a frame unsent, its answers unread, or "hello" unsaid. */
+export const clientStallMs = 30_000;
+/** Bytes waiting for a client from which on its events are merged: only the newest of each job is kept. */
+export const eventBacklogBytesMax = 64 * KiB;
+/** How long requests under way may still be answered when the daemon stops. */
+export const stopGraceMs = 2_000;
+export const requestsPerClientMax = 32;
+/** Damaged ranges that one report lists; what is beyond is counted. */
+export const damageRangesMax = 1000;
+/** Rows of one page of a list. */
+export const listPageMax = 1000;
+/** Uses of a device that one fault names. */
+export const usesShownMax = 16;
+
+assert(segmentBytes % blockBytesMax === 0, 'a segment holds whole blocks of every size');
+assert((fanout * 32) % 4096 === 0, 'a page of the map is whole memory pages');
+assert(clientBacklogBytesMax >= 2 * frameBytesMax, 'an answer of full size fits beside what waits');
+assert(packPayloadBytes >= 4 * segmentBytes, 'a pack holds several segments');
+/** Bytes of one slot of the view's cache: what one miss reads. A multiple of every block size. */
+export const viewSlotBytes = 256 * KiB;
+/** Backups that the view keeps open at a time; what is beyond is opened again when it is read. */
+export const viewOpenBackupsMax = 8;
+/** Longest name of a file or folder. Source: Linux, NAME_MAX. */
+export const fileNameBytesMax = 255;
+/** How long the view waits for reads under way when it closes. */
+export const viewCloseTimeoutMs = 2000;
+/** How long one command that mounts, unmounts or looks at a device may take. */
+export const commandTimeoutMs = 60_000;
+/** How long a loop device may take to go away after it was given back. */
+export const loopGoneTimeoutMs = 3000;

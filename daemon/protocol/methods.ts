@@ -1,0 +1,265 @@
+/** The one table of what can be asked over the control socket. Server handlers, the client and `docs/protocol.md` are
+ *  typed and made from these rows. Promises: params are validated against the row before a handler runs.
+ *  No I/O; knows nothing of who asks or answers. */
+
+import { z } from 'zod';
+import * as shape from './shapes.ts';
+import type {
+  BackupValue,
+  JobValue,
+  MountValue,
+  RangeValue,
+  RepositoryStatisticsValue,
+  RepositoryValue,
+  SettingValue,
+  StatusValue,
+  ViewValue,
+  VolumeValue,
+} from './values.ts';
+
+interface MethodRow<P extends z.ZodType, R> {
+  readonly summary: string;
+  /** Who may call: anybody who reached the socket, whoever may act for the project, or root and the admin group. */
+  readonly needs: 'anybody' | 'project' | 'admin';
+  readonly params: P;
+  /** Says what is answered; only its type counts. */
+  readonly answer: string;
+  readonly result?: R;
+}
+
+const method =
+  <R>() =>
+  <P extends z.ZodType>(row: Omit<MethodRow<P, R>, 'result'>): MethodRow<P, R> =>
+    row;
+
+const nothing = z.strictObject({});
+const inProject = { project: shape.project };
+
+export const methods = {
+  hello: method<{ version: string; protocol: { major: number; minor: number } }>()({
+    summary: 'Says who you are and learns who answers; the first call on a connection.',
+    needs: 'anybody',
+    params: z.strictObject({ client: z.string().max(64), major: z.int().min(0), minor: z.int().min(0) }),
+    answer: 'version of the daemon and of the protocol',
+  }),
+  status: method<StatusValue>()({
+    summary: 'One screen about the daemon: memory, jobs, repository.',
+    needs: 'anybody',
+    params: nothing,
+    answer: 'status',
+  }),
+  'config.show': method<{ settings: SettingValue[] }>()({
+    summary: 'The settings in force and where each comes from.',
+    needs: 'admin',
+    params: nothing,
+    answer: 'settings',
+  }),
+  'volume.add': method<VolumeValue>()({
+    summary: 'Registers a source (a file, loop or block device) under a name.',
+    needs: 'project',
+    params: z.strictObject({
+      name: shape.name,
+      source: shape.location,
+      id: shape.id.optional(),
+      ...inProject,
+    }),
+    answer: 'the volume',
+  }),
+  'volume.list': method<{ volumes: VolumeValue[] }>()({
+    summary: 'Lists the registered volumes.',
+    needs: 'project',
+    params: z.strictObject({ all_projects: z.boolean().default(false), ...inProject }),
+    answer: 'volumes by name',
+  }),
+  'volume.show': method<VolumeValue>()({
+    summary: 'Shows one volume.',
+    needs: 'project',
+    params: z.strictObject({ volume: shape.reference, ...inProject }),
+    answer: 'the volume',
+  }),
+  'volume.remove': method<VolumeValue>()({
+    summary: 'Forgets a volume. Its backups stay.',
+    needs: 'project',
+    params: z.strictObject({ volume: shape.reference, ...inProject }),
+    answer: 'the volume that was forgotten',
+  }),
+  'backup.create': method<{ backup: BackupValue; job_id: string }>()({
+    summary: 'Starts a backup of a volume.',
+    needs: 'project',
+    params: z.strictObject({
+      volume: shape.reference,
+      incremental: z.boolean().default(false),
+      force: z.boolean().default(false),
+      name: shape.name.optional(),
+      description: shape.text.optional(),
+      properties: shape.properties.default({}),
+      container: shape.text.optional(),
+      availability_zone: shape.text.optional(),
+      ...inProject,
+    }),
+    answer: 'the backup, in status creating, and its job',
+  }),
+  'backup.list': method<{ backups: BackupValue[]; next_marker: string | null }>()({
+    summary: 'Lists backups, newest first.',
+    needs: 'project',
+    params: z.strictObject({
+      name: shape.text.optional(),
+      status: shape.text.optional(),
+      volume: shape.reference.optional(),
+      all_projects: z.boolean().default(false),
+      limit: shape.limit,
+      marker: shape.id.optional(),
+      sort: z
+        .string()
+        .max(255)
+        .regex(/^[a-z_]+(:(asc|desc))?(,[a-z_]+(:(asc|desc))?)*$/, 'key[:asc|desc],…')
+        .default('created_at:desc'),
+      ...inProject,
+    }),
+    answer: 'a page of backups, and the marker of the next page',
+  }),
+  'backup.show': method<BackupValue>()({
+    summary: 'Shows one backup.',
+    needs: 'project',
+    params: z.strictObject({ backup: shape.reference, ...inProject }),
+    answer: 'the backup',
+  }),
+  'backup.delete': method<{ job_id: string }>()({
+    summary: 'Deletes a backup; with force also one in status error or creating.',
+    needs: 'project',
+    params: z.strictObject({ backup: shape.reference, force: z.boolean().default(false), ...inProject }),
+    answer: 'its job',
+  }),
+  'backup.restore': method<{ job_id: string; backup_id: string; target: string }>()({
+    summary: 'Writes a backup to a new or existing file or device.',
+    needs: 'project',
+    params: z.strictObject({
+      backup: shape.reference,
+      target: shape.location
+        .optional()
+        .describe('a registered volume, URL or path; absent: a new file volume'),
+      name: shape.name.optional().describe('registers the target as a volume of this name'),
+      force: z.boolean().default(false),
+      differential: z.boolean().default(false),
+      ...inProject,
+    }),
+    answer: 'its job, and the URL of the target',
+  }),
+  'backup.verify': method<{ job_id: string }>()({
+    summary: 'Reads and checks every byte of a backup.',
+    needs: 'project',
+    params: z.strictObject({ backup: shape.reference, ...inProject }),
+    answer: 'its job; the result of the job lists damaged ranges',
+  }),
+  'backup.diff': method<{ extents: RangeValue[]; changed_bytes: number; truncated: boolean }>()({
+    summary: 'Changed extents between two backups.',
+    needs: 'project',
+    params: z.strictObject({ a: shape.reference, b: shape.reference, ...inProject }),
+    answer: 'extents in order, at most 10 000 of them, and the sum of all',
+  }),
+  mount: method<{ job_id: string; mount: MountValue }>()({
+    summary: 'Makes the files of a backup visible at a folder.',
+    needs: 'project',
+    params: z.strictObject({
+      backup: shape.reference,
+      directory: shape.path,
+      partition: z.int().min(1).max(128).optional(),
+      ...inProject,
+    }),
+    answer: 'the mount and its job',
+  }),
+  unmount: method<{ job_id: string }>()({
+    summary: 'Undoes a mount.',
+    needs: 'project',
+    params: z.strictObject({ directory: shape.path, ...inProject }),
+    answer: 'its job',
+  }),
+  'view.list': method<ViewValue>()({
+    summary: 'Where the view is, and what is mounted.',
+    needs: 'project',
+    params: z.strictObject({ ...inProject }),
+    answer: 'the view folder and the mounts',
+  }),
+  'job.list': method<{ jobs: JobValue[] }>()({
+    summary: 'Lists jobs, newest first.',
+    needs: 'project',
+    params: z.strictObject({
+      active: z.boolean().default(false),
+      limit: z.int().min(1).max(1000).default(100),
+      ...inProject,
+    }),
+    answer: 'jobs',
+  }),
+  'job.show': method<JobValue>()({
+    summary: 'Shows one job.',
+    needs: 'project',
+    params: z.strictObject({ job: shape.id, ...inProject }),
+    answer: 'the job',
+  }),
+  'job.watch': method<JobValue>()({
+    summary:
+      'Sends an event "job" at each change of a job, at most a few a second, and answers when it has ended.',
+    needs: 'project',
+    params: z.strictObject({ job: shape.id, ...inProject }),
+    answer: 'the job as it ended',
+  }),
+  'job.cancel': method<JobValue>()({
+    summary: 'Cancels a job; one that has ended stays as it is.',
+    needs: 'project',
+    params: z.strictObject({ job: shape.id, ...inProject }),
+    answer: 'the job',
+  }),
+  'repository.init': method<RepositoryValue>()({
+    summary: 'Makes the repository that the daemon was started with.',
+    needs: 'admin',
+    params: z.strictObject({
+      block_bytes: z
+        .union([z.literal(16384), z.literal(32768), z.literal(65536), z.literal(131072), z.literal(262144)])
+        .optional(),
+    }),
+    answer: 'the repository',
+  }),
+  'repository.show': method<RepositoryValue>()({
+    summary: 'Shows the repository.',
+    needs: 'anybody',
+    params: nothing,
+    answer: 'the repository',
+  }),
+  'repository.check': method<{ job_id: string }>()({
+    summary: 'Checks manifests, maps, packs; with read_data every byte too.',
+    needs: 'admin',
+    params: z.strictObject({ read_data: z.boolean().default(false) }),
+    answer: 'its job; the result of the job lists what is damaged',
+  }),
+  'repository.stats': method<RepositoryStatisticsValue>()({
+    summary: 'Counts and sizes of the repository.',
+    needs: 'anybody',
+    params: nothing,
+    answer: 'statistics',
+  }),
+  'catalog.rebuild': method<{ job_id: string }>()({
+    summary: 'Makes the catalog and the index anew from the repository.',
+    needs: 'admin',
+    params: nothing,
+    answer: 'its job',
+  }),
+} as const;
+
+export type MethodName = keyof typeof methods;
+/** What a caller hands over: defaults may be left out. */
+export type Params<M extends MethodName> = z.input<(typeof methods)[M]['params']>;
+/** What a handler receives: checked, with defaults. */
+export type CheckedParams<M extends MethodName> = z.output<(typeof methods)[M]['params']>;
+export type Result<M extends MethodName> = NonNullable<(typeof methods)[M]['result']>;
+
+export const isMethodName = (text: string): text is MethodName => Object.hasOwn(methods, text);
+
+/** Messages. A request has an id of the client's choice; an event carries the id of the request that asked for it. */
+export type Request = { id: number; method: string; params?: unknown };
+export type Response =
+  | { id: number; result: unknown }
+  | {
+      id: number | null;
+      error: { code: string; message: string; hint: string; details?: Record<string, unknown> };
+    }
+  | { id: number; event: 'job'; data: JobValue };

@@ -1,0 +1,31 @@
+/** Shapes that several methods take, each with its bounds. A name ends up as a folder of the view, so it is held to what is
+ *  safe as one. */
+
+import { z } from 'zod';
+
+export const id = z.uuid();
+export const reference = z.string().min(1).max(255).describe('id or name');
+export const name = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[^/\0\n]+$/, 'a name has no slash, zero byte or line end')
+  .refine(
+    (text) => text !== '.' && text !== '..' && Buffer.byteLength(text) <= 255,
+    'not usable as the name of a folder',
+  );
+export const location = z.string().min(1).max(4096).describe('URL or absolute path');
+export const path = z
+  .string()
+  .min(1)
+  .max(4096)
+  .regex(/^\/[^\0]*$/, 'an absolute path');
+export const text = z.string().max(255);
+export const properties = z.record(z.string().min(1).max(255), z.string().max(255));
+export const project = z
+  .string()
+  .min(1)
+  .max(64)
+  .default('default')
+  .describe('project that the call acts for');
+export const limit = z.int().min(1).max(1000).default(1000);

@@ -1,0 +1,142 @@
+/** The values that travel over the control socket, as JSON shows them: snake_case, Cinder's words, exact bytes, ISO times.
+ *  Additive only: a field is never renamed or given another meaning. */
+
+export interface VolumeValue {
+  id: string;
+  name: string;
+  project_id: string;
+  source: string;
+  status: string;
+  size_bytes: number;
+  size: number;
+  created_at: string;
+}
+
+export interface BackupValue {
+  id: string;
+  name: string | null;
+  description: string | null;
+  status: string;
+  fail_reason: string;
+  volume_id: string;
+  volume_name: string;
+  project_id: string;
+  /** Whole GiB, rounded up, as Cinder counts. */
+  size: number;
+  size_bytes: number;
+  is_incremental: boolean;
+  has_dependent_backups: boolean;
+  parent_id: string | null;
+  data_timestamp: string;
+  created_at: string;
+  updated_at: string;
+  snapshot_id: string | null;
+  container: string | null;
+  availability_zone: string | null;
+  metadata: Record<string, string>;
+  root_digest: string | null;
+  object_count: number;
+  read_bytes: number;
+  zero_bytes: number;
+  new_bytes: number;
+  stored_bytes: number;
+  consistency: string;
+}
+
+export interface FaultValue {
+  code: string;
+  message: string;
+  hint: string;
+  details?: Record<string, unknown>;
+}
+
+export interface JobValue {
+  id: string;
+  kind: string;
+  status: string;
+  project_id: string;
+  backup_id: string | null;
+  volume_id: string | null;
+  created_at: string;
+  finished_at: string | null;
+  phase: string;
+  bytes_done: number;
+  bytes_total: number;
+  bytes_per_second: number;
+  /** Seconds left, or null where nobody knows. */
+  seconds_left: number | null;
+  waiting_for: string | null;
+  fault: FaultValue | null;
+  result: Record<string, unknown> | null;
+}
+
+export interface MountValue {
+  id: string;
+  backup_id: string;
+  directory: string;
+  partition: number | null;
+  file_system: string | null;
+  loop_device: string | null;
+  created_at: string;
+}
+
+/** What every backup looks like in the view; `mounts` are the folders made by `basaltctl mount`. */
+export interface ViewValue {
+  view_dir: string | null;
+  mounts: MountValue[];
+}
+
+export interface RepositoryValue {
+  name: string;
+  url: string;
+  kind: string;
+  /** ready, missing, locked, read-only, or the code of the fault that keeps it from being used. */
+  status: string;
+  id: string | null;
+  block_bytes: number | null;
+  created_at: string | null;
+}
+
+export interface RepositoryStatisticsValue extends RepositoryValue {
+  backups: number;
+  packs: number;
+  blocks: number;
+  stored_bytes: number;
+  /** Sum of the sizes of all backups: what they would take without Basalt. */
+  volume_bytes: number;
+  index_bytes: number;
+  free_bytes: number | null;
+}
+
+export interface RangeValue {
+  offset: number;
+  length: number;
+}
+
+export interface StatusValue {
+  version: string;
+  pid: number;
+  uptime_seconds: number;
+  socket: string;
+  state_dir: string;
+  view_dir: string | null;
+  repository: RepositoryValue;
+  memory: {
+    limit_bytes: number;
+    reserved_bytes: number;
+    peak_bytes: number;
+    rss_bytes: number;
+    leases: { owner: string; bytes: number; since: string }[];
+    waiting: { owner: string; bytes: number; since: string }[];
+  };
+  jobs: { running: number; queued: number };
+  volumes: number;
+  backups: number;
+}
+
+export interface SettingValue {
+  name: string;
+  value: string | number | boolean | null;
+  origin: string;
+  about: string;
+}

@@ -1,0 +1,169 @@
+/** The typed face of the C++ addon, and its only loader.
+ *
+ *  Promises: JavaScript checks arguments here or in the caller; C++ gets clean values. Every call that may block runs
+ *  on a pool thread and returns a promise; a call marked "at once" does not block. A failed system call rejects with an
+ *  Error that has `code` (errno name), `errno`, `syscall` and, for reads and writes, `position` (bytes).
+ *  Memory handed in must stay alive and untouched until the promise settles: lend it from the arena.
+ *  Knows nothing of backups, catalogs or jobs. */
+
+import { createRequire } from 'node:module';
+
+export interface SealParts {
+  /** File descriptor to read from at `position`; -1 where `input` holds the bytes already. */
+  readonly fd: number;
+  readonly position: number;
+  /** Bytes to read, at most `input.length`. What the last block lacks is taken as zeros. */
+  readonly length: number;
+  readonly blockBytes: number;
+  readonly input: Uint8Array;
+  /** Receives the stored form of new blocks, one behind the other; as long as `input`. */
+  readonly output: Uint8Array;
+  /** Receives 32 bytes a block: its address, all zeros for a block of zeros. */
+  readonly addresses: Uint8Array;
+  /** Receives an entry (`daemon/format/block-layouts.ts`) for each new block, offsets counted in `output`. */
+  readonly entries: Uint8Array;
+  /** zstd level, 1 to 19; 0 stores everything raw. */
+  readonly level: number;
+}
+
+export interface SealCounts {
+  readonly zeroBlocks: number;
+  readonly knownBlocks: number;
+  readonly newBlocks: number;
+  readonly storedBytes: number;
+}
+
+/** The look-up from block address to place in a pack: LMDB underneath, safe from several threads. It can be made anew
+ *  from the packs at any time. A claim says that a block found absent is about to be stored by the caller of `seal`. */
+export interface BlockIndex {
+  /** Reads, finds zeros, hashes, looks up, claims and compresses; see `SealParts`. */
+  seal(parts: SealParts): Promise<SealCounts>;
+  /** At once. Fills a location (`daemon/format/block-layouts.ts`) an address. Sees committed packs only. */
+  locate(addresses: Uint8Array, locations: Uint8Array): void;
+  /** Adds a durable pack: `entries` with offsets from the start of the pack. Ends the claims on them. Flushed when it resolves. */
+  addPack(name: Uint8Array, entries: Uint8Array): Promise<void>;
+  /** At once. Ends claims whose blocks were not stored after all. */
+  release(entries: Uint8Array): void;
+  /** At once. Blocks found corrupt or missing count as unknown from now on, until a new copy is added. */
+  suspect(addresses: Uint8Array): void;
+  /** At once. The name (32 bytes) behind a pack number; undefined where there is none. */
+  packName(number: number): Buffer | undefined;
+  /** Names of all packs, 32 bytes each, one behind the other. */
+  packNames(): Promise<Buffer>;
+  /** Forgets a pack and every block that only it holds. */
+  dropPack(name: Uint8Array): Promise<void>;
+  /** Forgets everything. */
+  clear(): Promise<void>;
+  /** At once. */
+  statistics(): { blocks: number; packs: number; bytes: number; claims: number };
+  close(): void;
+}
+
+export interface DecodeParts {
+  /** Stored bytes as read from packs. */
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+  /** A decode order (`daemon/format/block-layouts.ts`) a block. */
+  readonly blocks: Uint8Array;
+  /** Receives a byte a block: 0 verified, 1 corrupt. A corrupt block leaves zeros in the output. */
+  readonly results: Uint8Array;
+}
+
+export interface WriteParts {
+  readonly fd: number;
+  /** Where in the target `data` begins. */
+  readonly position: number;
+  readonly data: Uint8Array;
+  readonly blockBytes: number;
+  /** What to do with a block of zeros: leave it out (the target is known to hold zeros), make it a hole, or write it. */
+  readonly zeros: 'skip' | 'punch' | 'write';
+  /** As long as `data`, where only blocks that differ may be written; the target is read into it first. */
+  readonly compare?: Uint8Array;
+}
+
+export interface WriteCounts {
+  readonly writtenBytes: number;
+  readonly zeroedBytes: number;
+  readonly unchangedBytes: number;
+}
+
+export interface FuseOptions {
+  readonly mountPoint: string;
+  /** Memory for cached slots: a part of the arena, a multiple of `slotBytes`. */
+  readonly cache: Uint8Array;
+  readonly slotBytes: number;
+  readonly threads: number;
+  /** Name shown in the mount table. */
+  readonly name: string;
+  /** Each is called on the main thread and must answer by `reply*` or `fill` with the same token, once. */
+  readonly onLookup: (token: number, parent: number, name: string) => void;
+  readonly onReadFolder: (token: number, node: number) => void;
+  readonly onOpen: (token: number, node: number) => void;
+  /** All readers of an opened file have closed it. */
+  readonly onForget: (node: number) => void;
+  /** Bytes `offset … offset + length` of file `node` are wanted in `slot` (a number; its memory is `cache` from slot * slotBytes). */
+  readonly onMiss: (token: number, node: number, offset: number, length: number, slot: number) => void;
+  /** The kernel has ended the mount. */
+  readonly onEnd: () => void;
+}
+
+export interface FuseNode {
+  readonly node: number;
+  readonly folder: boolean;
+  readonly sizeBytes: number;
+  readonly mode: number;
+  readonly modifiedAtMs: number;
+}
+
+/** A low-level FUSE session (libfuse3). Hits are answered by C++ from the cache; only misses come to JavaScript. */
+export interface FuseSession {
+  replyNode(token: number, node: FuseNode | undefined): void;
+  replyFolder(token: number, names: readonly { name: string; node: number; folder: boolean }[]): void;
+  replyOpen(token: number, errno: number): void;
+  /** The slot is filled (errno 0) or could not be (for example EIO). */
+  fill(token: number, errno: number): void;
+  /** Drops cached slots of a file that goes away; later reads of it miss. */
+  dropNode(node: number): void;
+  /** Starts reading ahead into the cache; nothing is answered. */
+  statistics(): { reads: number; hits: number; misses: number; usedSlots: number };
+  /** Unmounts (lazily if something still holds it) and joins the threads. */
+  unmount(): Promise<void>;
+}
+
+export interface Native {
+  /** At once. Zeroed, page-aligned memory outside V8's heap, given back when the process ends. */
+  allocateArena(bytes: number): ArrayBuffer;
+  /** At once. BLAKE3-256 of `bytes`: for pages, manifests and other small things. */
+  hash(bytes: Uint8Array): Buffer;
+  /** At once. CPU features used for hashing, for example "avx512". */
+  hashImplementation(): string;
+  openIndex(path: string, mapBytes: number): BlockIndex;
+  decode(parts: DecodeParts): Promise<number>;
+  write(parts: WriteParts): Promise<WriteCounts>;
+
+  /** The next run of data or hole at or after `position`, by SEEK_DATA/SEEK_HOLE; a device without them is all data.
+   *  `undefined` at the end. */
+  nextExtent(fd: number, position: number, end: number): Promise<{ data: boolean; end: number } | undefined>;
+  /** Makes a range read as zeros: a hole or discard where `fd` guarantees zeros after it, else zeros are written.
+   *  Says which it was. */
+  zeroRange(fd: number, position: number, length: number): Promise<'punched' | 'zeroed' | 'written'>;
+  /** Size of a block device in bytes, its logical sector size, and whether it is read-only. */
+  blockDevice(fd: number): Promise<{ sizeBytes: number; sectorBytes: number; readOnly: boolean }>;
+  /** fsync, and for block devices their buffers too, off the main thread. */
+  sync(fd: number): Promise<void>;
+
+  /** At once. Takes an exclusive lock (flock) that ends with the process; false where another process holds it. */
+  tryLock(fd: number): boolean;
+  /** At once. Kernel credentials of the other end of a Unix socket. */
+  peerCredentials(fd: number): { pid: number; uid: number; gid: number };
+  /** At once. All group ids of a user, from the system's user database; empty where the user is unknown. */
+  groupsOf(uid: number): number[];
+  /** At once. Sends one datagram to the systemd notification socket at `path` (`@` for abstract). */
+  notify(path: string, message: string): void;
+
+  mountFuse(options: FuseOptions): Promise<FuseSession>;
+}
+
+const require = createRequire(import.meta.url);
+
+export const native = require('#native') as Native;

@@ -1,0 +1,153 @@
+// BlockIndex: the face of the index to JavaScript. Lasting work runs on the pool; what is "at once" only reads the map.
+#include <memory>
+
+#include "capability.h"
+#include "index.h"
+#include "seal.h"
+#include "worker.h"
+
+namespace {
+
+using basalt::Entry;
+using basalt::Index;
+
+Napi::Error IndexError(Napi::Env env, const char* what, int status) {
+  return basalt::MakeError(env, basalt::Failure{"INDEX", std::string(what) + ": " + mdb_strerror(status), 0, -1});
+}
+
+// Runs one function of the index on the pool; it gives an LMDB status.
+class IndexWork : public basalt::Worker {
+ public:
+  using Task = int (*)(IndexWork&);
+  IndexWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, Task task)
+      : Worker(info.Env()), index(std::move(index)), task_(task) {
+    for (size_t i = 0; i < info.Length() && i < 2; i++) {
+      spans[i] = basalt::SpanOf(info[i]);
+      Keep(info[i].As<Napi::Object>());
+    }
+  }
+  std::shared_ptr<Index> index;
+  basalt::Span spans[2];
+  std::vector<uint8_t> result;
+
+ protected:
+  void Run() override {
+    int status = task_(*this);
+    if (status) FailWith("INDEX", std::string("index: ") + mdb_strerror(status));
+  }
+  Napi::Value Value(Napi::Env env) override {
+    return Napi::Buffer<uint8_t>::Copy(env, result.data(), result.size());
+  }
+
+ private:
+  Task task_;
+};
+
+class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "BlockIndex",
+                       {InstanceMethod("seal", &BlockIndex::Seal), InstanceMethod("locate", &BlockIndex::Locate),
+                        InstanceMethod("addPack", &BlockIndex::AddPack), InstanceMethod("release", &BlockIndex::Release),
+                        InstanceMethod("suspect", &BlockIndex::Suspect), InstanceMethod("packName", &BlockIndex::PackName),
+                        InstanceMethod("packNames", &BlockIndex::PackNames),
+                        InstanceMethod("dropPack", &BlockIndex::DropPack), InstanceMethod("clear", &BlockIndex::Clear),
+                        InstanceMethod("statistics", &BlockIndex::Statistics),
+                        InstanceMethod("close", &BlockIndex::Close)});
+  }
+
+  explicit BlockIndex(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BlockIndex>(info) {
+    index_ = std::make_shared<Index>();
+    int status = index_->Open(info[0].As<Napi::String>().Utf8Value(), static_cast<size_t>(basalt::NumberOf(info[1])));
+    if (status) throw IndexError(info.Env(), "open index", status);
+  }
+
+ private:
+  // Work under way keeps its own hold on the index, so that close never pulls it away.
+  std::shared_ptr<Index> Opened(Napi::Env env) {
+    if (!index_) throw basalt::MakeError(env, basalt::Failure{"INDEX", "the index is closed", 0, -1});
+    return index_;
+  }
+
+  Napi::Value Seal(const Napi::CallbackInfo& info) { return basalt::StartSeal(info, Opened(info.Env())); }
+
+  Napi::Value Locate(const Napi::CallbackInfo& info) {
+    basalt::Span addresses = basalt::SpanOf(info[0]), locations = basalt::SpanOf(info[1]);
+    Index::Reader reader(*Opened(info.Env()));
+    if (reader.status()) throw IndexError(info.Env(), "read index", reader.status());
+    size_t count = std::min(addresses.length / 32, locations.length / sizeof(basalt::Location));
+    for (size_t i = 0; i < count; i++) {
+      basalt::Location location{};
+      reader.Find(addresses.data + i * 32, &location);
+      std::memcpy(locations.data + i * sizeof location, &location, sizeof location);
+    }
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Start(const Napi::CallbackInfo& info, IndexWork::Task task) {
+    return (new IndexWork(info, Opened(info.Env()), task))->Start();
+  }
+  Napi::Value AddPack(const Napi::CallbackInfo& info) {
+    return Start(info, [](IndexWork& work) {
+      return work.index->AddPack(work.spans[0].data, reinterpret_cast<const Entry*>(work.spans[1].data),
+                                 work.spans[1].length / sizeof(Entry));
+    });
+  }
+  Napi::Value DropPack(const Napi::CallbackInfo& info) {
+    return Start(info, [](IndexWork& work) { return work.index->DropPack(work.spans[0].data); });
+  }
+  Napi::Value Clear(const Napi::CallbackInfo& info) {
+    return Start(info, [](IndexWork& work) { return work.index->Clear(); });
+  }
+  Napi::Value PackNames(const Napi::CallbackInfo& info) {
+    return Start(info, [](IndexWork& work) { return work.index->Names(&work.result); });
+  }
+
+  Napi::Value Release(const Napi::CallbackInfo& info) {
+    basalt::Span entries = basalt::SpanOf(info[0]);
+    Opened(info.Env())->Release(reinterpret_cast<const Entry*>(entries.data), entries.length / sizeof(Entry));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Suspect(const Napi::CallbackInfo& info) {
+    basalt::Span addresses = basalt::SpanOf(info[0]);
+    Opened(info.Env())->Suspect(addresses.data, addresses.length / 32);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value PackName(const Napi::CallbackInfo& info) {
+    Index::Reader reader(*Opened(info.Env()));
+    uint8_t name[32];
+    if (!reader.Name(info[0].As<Napi::Number>().Uint32Value(), name)) return info.Env().Undefined();
+    return Napi::Buffer<uint8_t>::Copy(info.Env(), name, sizeof name);
+  }
+
+  Napi::Value Statistics(const Napi::CallbackInfo& info) {
+    Index::Statistics count{};
+    int status = Opened(info.Env())->Count(&count);
+    if (status) throw IndexError(info.Env(), "count index", status);
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("blocks", static_cast<double>(count.blocks));
+    result.Set("packs", static_cast<double>(count.packs));
+    result.Set("bytes", static_cast<double>(count.bytes));
+    result.Set("claims", static_cast<double>(count.claims));
+    return result;
+  }
+
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    index_.reset();
+    return info.Env().Undefined();
+  }
+
+  std::shared_ptr<Index> index_;
+};
+
+basalt::Capability capability([](Napi::Env env, Napi::Object exports) {
+  auto* constructor = new Napi::FunctionReference(Napi::Persistent(BlockIndex::Define(env)));
+  constructor->SuppressDestruct();
+  exports.Set("openIndex", Napi::Function::New(env, [constructor](const Napi::CallbackInfo& info) -> Napi::Value {
+                return constructor->New({info[0], info[1]});
+              }));
+});
+
+}  // namespace

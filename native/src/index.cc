@@ -1,0 +1,213 @@
+// The index itself; its face to JavaScript is block-index.cc. Source: the LMDB manual (lmdb.h).
+#include "index.h"
+
+#include <cerrno>
+
+namespace basalt {
+
+namespace {
+
+MDB_val Value(const void* data, size_t length) { return MDB_val{length, const_cast<void*>(data)}; }
+
+// Corrupt blocks that are remembered: 32 bytes each and some; beyond, a later check finds them again.
+constexpr size_t kSuspectsMax = 100000;
+
+// Ends a write transaction by its status, and gives the status that counts.
+int End(MDB_txn* txn, int status) {
+  if (status == 0) return mdb_txn_commit(txn);
+  mdb_txn_abort(txn);
+  return status;
+}
+
+}  // namespace
+
+int Index::Open(const std::string& path, size_t map_bytes) {
+  int status = mdb_env_create(&env_);
+  if (status) return status;
+  if ((status = mdb_env_set_mapsize(env_, map_bytes))) return status;
+  if ((status = mdb_env_set_maxdbs(env_, 4))) return status;
+  if ((status = mdb_env_set_maxreaders(env_, 1024))) return status;
+  // Addresses are random: readahead would only fill memory. NOTLS: a reader belongs to a call, not to a thread.
+  status = mdb_env_open(env_, path.c_str(), MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640);
+  if (status) return status;
+  MDB_txn* txn;
+  if ((status = mdb_txn_begin(env_, nullptr, 0, &txn))) return status;
+  if (!status) status = mdb_dbi_open(txn, "blocks", MDB_CREATE, &blocks_);
+  if (!status) status = mdb_dbi_open(txn, "packs", MDB_CREATE | MDB_INTEGERKEY, &packs_);
+  if (!status) status = mdb_dbi_open(txn, "names", MDB_CREATE, &names_);
+  return End(txn, status);
+}
+
+void Index::Close() {
+  if (env_) mdb_env_close(env_);
+  env_ = nullptr;
+}
+
+bool Index::Reader::Find(const uint8_t* address, Location* location) const {
+  MDB_val key = Value(address, 32), value;
+  if (!txn_ || mdb_get(txn_, index_.blocks_, &key, &value) || value.mv_size != sizeof(Location)) return false;
+  std::memcpy(location, value.mv_data, sizeof(Location));
+  return true;
+}
+
+bool Index::Reader::Name(uint32_t number, uint8_t* name) const {
+  MDB_val key = Value(&number, sizeof number), value;
+  if (!txn_ || mdb_get(txn_, index_.packs_, &key, &value) || value.mv_size != 32) return false;
+  std::memcpy(name, value.mv_data, 32);
+  return true;
+}
+
+bool Index::Claim(const uint8_t* address) {
+  Address key;
+  std::memcpy(key.data(), address, 32);
+  std::lock_guard lock(claims_mutex_);
+  return claims_.insert(key).second;
+}
+
+void Index::Release(const Entry* entries, size_t count) {
+  std::lock_guard lock(claims_mutex_);
+  for (size_t i = 0; i < count; i++) {
+    Address key;
+    std::memcpy(key.data(), entries[i].address, 32);
+    claims_.erase(key);
+  }
+}
+
+void Index::Suspect(const uint8_t* addresses, size_t count) {
+  std::lock_guard lock(claims_mutex_);
+  for (size_t i = 0; i < count && suspects_.size() < kSuspectsMax; i++) {
+    Address key;
+    std::memcpy(key.data(), addresses + i * 32, 32);
+    suspects_.insert(key);
+  }
+  suspect_count_ = suspects_.size();
+}
+
+bool Index::Suspected(const uint8_t* address) {
+  if (suspect_count_ == 0) return false;
+  Address key;
+  std::memcpy(key.data(), address, 32);
+  std::lock_guard lock(claims_mutex_);
+  return suspects_.count(key) > 0;
+}
+
+int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count) {
+  MDB_txn* txn;
+  int status = mdb_txn_begin(env_, nullptr, 0, &txn);
+  if (status) return status;
+  MDB_val name_key = Value(name, 32), found;
+  uint32_t number = 1;
+  status = mdb_get(txn, names_, &name_key, &found);
+  if (status == 0) {  // Known already: nothing to add.
+    mdb_txn_abort(txn);
+    Release(entries, count);
+    return 0;
+  }
+  if (status != MDB_NOTFOUND) return End(txn, status);
+  MDB_cursor* cursor;
+  status = mdb_cursor_open(txn, packs_, &cursor);
+  if (status) return End(txn, status);
+  MDB_val last, ignored;
+  status = mdb_cursor_get(cursor, &last, &ignored, MDB_LAST);
+  if (status == 0) std::memcpy(&number, last.mv_data, sizeof number), number++;
+  mdb_cursor_close(cursor);
+  if (status && status != MDB_NOTFOUND) return End(txn, status);
+  MDB_val number_value = Value(&number, sizeof number);
+  status = mdb_put(txn, packs_, &number_value, &name_key, 0);
+  if (!status) status = mdb_put(txn, names_, &name_key, &number_value, 0);
+  for (size_t i = 0; i < count && !status; i++) {
+    Location location{number, entries[i].offset, entries[i].stored, entries[i].raw_and_encoding};
+    MDB_val key = Value(entries[i].address, 32), value = Value(&location, sizeof location);
+    status = mdb_put(txn, blocks_, &key, &value, Suspected(entries[i].address) ? 0 : MDB_NOOVERWRITE);
+    if (status == MDB_KEYEXIST) status = 0;
+  }
+  status = End(txn, status);
+  if (!status) Release(entries, count);
+  if (!status && suspect_count_ > 0) {
+    std::lock_guard lock(claims_mutex_);
+    for (size_t i = 0; i < count; i++) {
+      Address key;
+      std::memcpy(key.data(), entries[i].address, 32);
+      suspects_.erase(key);
+    }
+    suspect_count_ = suspects_.size();
+  }
+  return status;
+}
+
+int Index::DropPack(const uint8_t* name) {
+  MDB_txn* txn;
+  int status = mdb_txn_begin(env_, nullptr, 0, &txn);
+  if (status) return status;
+  MDB_val name_key = Value(name, 32), found;
+  status = mdb_get(txn, names_, &name_key, &found);
+  if (status) {
+    mdb_txn_abort(txn);
+    return status == MDB_NOTFOUND ? 0 : status;
+  }
+  uint32_t number;
+  std::memcpy(&number, found.mv_data, sizeof number);
+  MDB_cursor* cursor;
+  if ((status = mdb_cursor_open(txn, blocks_, &cursor))) return End(txn, status);
+  MDB_val key, value;
+  int step = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+  while (!step && !status) {
+    uint32_t pack;
+    std::memcpy(&pack, value.mv_data, sizeof pack);
+    if (pack == number) status = mdb_cursor_del(cursor, 0);
+    if (!status) step = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+  }
+  mdb_cursor_close(cursor);
+  if (!status && step != MDB_NOTFOUND) status = step;
+  MDB_val number_value = Value(&number, sizeof number);
+  if (!status) status = mdb_del(txn, packs_, &number_value, nullptr);
+  if (!status) status = mdb_del(txn, names_, &name_key, nullptr);
+  return End(txn, status);
+}
+
+int Index::Clear() {
+  MDB_txn* txn;
+  int status = mdb_txn_begin(env_, nullptr, 0, &txn);
+  if (status) return status;
+  for (MDB_dbi dbi : {blocks_, packs_, names_}) {
+    if (!status) status = mdb_drop(txn, dbi, 0);
+  }
+  return End(txn, status);
+}
+
+int Index::Names(std::vector<uint8_t>* names) {
+  MDB_txn* txn;
+  int status = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  if (status) return status;
+  MDB_cursor* cursor;
+  status = mdb_cursor_open(txn, names_, &cursor);
+  if (!status) {
+    MDB_val key, value;
+    for (int step = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); !step;
+         step = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+      auto* bytes = static_cast<uint8_t*>(key.mv_data);
+      names->insert(names->end(), bytes, bytes + key.mv_size);
+    }
+    mdb_cursor_close(cursor);
+  }
+  mdb_txn_abort(txn);
+  return status;
+}
+
+int Index::Count(Statistics* statistics) {
+  MDB_txn* txn;
+  int status = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  if (status) return status;
+  MDB_stat blocks, packs;
+  MDB_envinfo info;
+  status = mdb_stat(txn, blocks_, &blocks);
+  if (!status) status = mdb_stat(txn, packs_, &packs);
+  if (!status) status = mdb_env_info(env_, &info);
+  mdb_txn_abort(txn);
+  if (status) return status;
+  std::lock_guard lock(claims_mutex_);
+  *statistics = {blocks.ms_entries, packs.ms_entries, (info.me_last_pgno + 1) * size_t{blocks.ms_psize}, claims_.size()};
+  return 0;
+}
+
+}  // namespace basalt

@@ -1,0 +1,138 @@
+// seal: read ▷ zero? ▷ hash ▷ known? ▷ compress, for all blocks of a segment, on one pool thread.
+// Promises: claims are made only after the whole segment was read; each new block has an entry in `entries`.
+#include "seal.h"
+
+#include <unistd.h>
+#include <zstd.h>
+
+#include <algorithm>
+
+#include "hash.h"
+#include "worker.h"
+
+namespace basalt {
+
+namespace {
+
+// A context a thread: its memory is allocated once, and does not grow for inputs of the size of a block.
+ZSTD_CCtx* Compressor() {
+  struct Holder {
+    ZSTD_CCtx* context = ZSTD_createCCtx();
+    ~Holder() { ZSTD_freeCCtx(context); }
+  };
+  thread_local Holder holder;
+  return holder.context;
+}
+
+class SealWork : public Worker {
+ public:
+  SealWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index) : Worker(info.Env()), index_(std::move(index)) {
+    Napi::Object parts = info[0].As<Napi::Object>();
+    fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
+    position_ = static_cast<off_t>(NumberOf(parts.Get("position")));
+    length_ = static_cast<size_t>(NumberOf(parts.Get("length")));
+    block_ = static_cast<size_t>(NumberOf(parts.Get("blockBytes")));
+    level_ = parts.Get("level").As<Napi::Number>().Int32Value();
+    input_ = SpanOf(parts.Get("input"));
+    output_ = SpanOf(parts.Get("output"));
+    addresses_ = SpanOf(parts.Get("addresses"));
+    entries_ = SpanOf(parts.Get("entries"));
+    size_t blocks = (length_ + block_ - 1) / block_;
+    if (blocks * block_ > input_.length || output_.length < input_.length || addresses_.length < blocks * 32 ||
+        entries_.length < blocks * sizeof(Entry)) {
+      throw Napi::RangeError::New(info.Env(), "seal: a buffer is too short");
+    }
+    Keep(parts);
+  }
+
+ protected:
+  void Run() override {
+    if (fd_ >= 0 && !ReadAll()) return;
+    size_t blocks = (length_ + block_ - 1) / block_;
+    std::memset(input_.data + length_, 0, blocks * block_ - length_);
+    Index::Reader reader(*index_);
+    if (reader.status()) return FailWith("INDEX", mdb_strerror(reader.status()));
+    for (size_t i = 0; i < blocks; i++) SealBlock(reader, input_.data + i * block_, addresses_.data + i * 32);
+  }
+
+  Napi::Value Value(Napi::Env env) override {
+    Napi::Object counts = Napi::Object::New(env);
+    counts.Set("zeroBlocks", zero_);
+    counts.Set("knownBlocks", known_);
+    counts.Set("newBlocks", new_);
+    counts.Set("storedBytes", static_cast<double>(stored_));
+    return counts;
+  }
+
+ private:
+  bool ReadAll() {
+    size_t done = 0;
+    while (done < length_) {
+      ssize_t count = pread(fd_, input_.data + done, length_ - done, position_ + static_cast<off_t>(done));
+      if (count > 0) {
+        done += static_cast<size_t>(count);
+      } else if (count == 0) {
+        FailWith("SHORT_READ", "the source ends before the size that it had");
+        return false;
+      } else if (errno != EINTR) {
+        Fail("pread", errno, static_cast<double>(position_) + static_cast<double>(done));
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void SealBlock(const Index::Reader& reader, const uint8_t* block, uint8_t* address) {
+    if (AllZero(block, block_)) {
+      std::memset(address, 0, 32);
+      zero_++;
+      return;
+    }
+    Hash(block, block_, address);
+    Location location;
+    bool stored = reader.Find(address, &location) && !index_->Suspected(address);
+    if (stored || !index_->Claim(address)) {
+      known_++;
+      return;
+    }
+    Entry entry{};
+    std::memcpy(entry.address, address, 32);
+    entry.offset = static_cast<uint32_t>(stored_);
+    uint32_t encoding = kEncodingZstd;
+    size_t size = Compress(block, output_.data + stored_);
+    if (size == 0) {
+      encoding = kEncodingRaw;
+      size = block_;
+      std::memcpy(output_.data + stored_, block, block_);
+    }
+    entry.stored = static_cast<uint32_t>(size);
+    entry.raw_and_encoding = Pack(static_cast<uint32_t>(block_), encoding);
+    std::memcpy(entries_.data + new_ * sizeof(Entry), &entry, sizeof entry);
+    stored_ += size;
+    new_++;
+  }
+
+  // Bytes written, or 0 where compression does not save a sixteenth: then raw costs less at every later read.
+  size_t Compress(const uint8_t* block, uint8_t* output) {
+    ZSTD_CCtx* context = Compressor();
+    if (level_ == 0 || !context) return 0;
+    size_t size = ZSTD_compressCCtx(context, output, block_ - block_ / 16, block, block_, level_);
+    return ZSTD_isError(size) ? 0 : size;
+  }
+
+  std::shared_ptr<Index> index_;
+  int fd_, level_;
+  off_t position_;
+  size_t length_, block_;
+  Span input_, output_, addresses_, entries_;
+  size_t stored_ = 0;
+  uint32_t zero_ = 0, known_ = 0, new_ = 0;
+};
+
+}  // namespace
+
+Napi::Value StartSeal(const Napi::CallbackInfo& info, std::shared_ptr<Index> index) {
+  return (new SealWork(info, std::move(index)))->Start();
+}
+
+}  // namespace basalt

@@ -1,0 +1,90 @@
+// Base of all work that may block: runs on a pool thread and settles a promise.
+//
+// Order and threads: constructor (main) -> Run (pool; no JavaScript) -> Value (main), or, after Fail, a rejection (main).
+// JavaScript objects whose memory is used are kept alive by Keep until the promise settles.
+#pragma once
+#include <napi.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string>
+
+namespace basalt {
+
+struct Failure {
+  std::string code;     // errno name, or a word of ours
+  std::string syscall;  // what failed
+  int number = 0;       // errno, 0 where it is not a system error
+  double position = -1; // byte position, where there is one
+};
+
+// The name of an errno ("ENOSPC"), from glibc's own table.
+inline std::string ErrnoName(int number) {
+  const char* name = strerrorname_np(number);
+  return name ? name : "E" + std::to_string(number);
+}
+
+inline Napi::Error MakeError(Napi::Env env, const Failure& failure) {
+  std::string text = failure.syscall + ": " + (failure.number ? strerror(failure.number) : failure.code.c_str());
+  Napi::Error error = Napi::Error::New(env, text);
+  error.Set("code", Napi::String::New(env, failure.code));
+  error.Set("syscall", Napi::String::New(env, failure.syscall));
+  error.Set("errno", Napi::Number::New(env, failure.number));
+  if (failure.position >= 0) error.Set("position", Napi::Number::New(env, failure.position));
+  return error;
+}
+
+class Worker : public Napi::AsyncWorker {
+ public:
+  explicit Worker(Napi::Env env) : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)) {}
+
+  // Queues the work; the object deletes itself when the promise has settled.
+  Napi::Value Start() {
+    Napi::Promise promise = deferred_.Promise();
+    Queue();
+    return promise;
+  }
+
+ protected:
+  virtual void Run() = 0;
+  virtual Napi::Value Value(Napi::Env env) = 0;
+
+  void Fail(const std::string& syscall, int number, double position = -1) {
+    failure_ = Failure{ErrnoName(number), syscall, number, position};
+  }
+  void FailWith(const std::string& code, const std::string& what) { failure_ = Failure{code, what, 0, -1}; }
+  bool failed() const { return failure_.has_value(); }
+  // Keeps a JavaScript object (and so its memory) alive until the promise settles.
+  void Keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
+
+ private:
+  void Execute() final { Run(); }
+  void OnOK() final {
+    Napi::HandleScope scope(Env());
+    if (failure_) {
+      deferred_.Reject(MakeError(Env(), *failure_).Value());
+    } else {
+      deferred_.Resolve(Value(Env()));
+    }
+  }
+
+  Napi::Promise::Deferred deferred_;
+  std::optional<Failure> failure_;
+  std::vector<Napi::ObjectReference> kept_;
+};
+
+// A view of a Uint8Array's memory. Valid while the array is kept.
+struct Span {
+  uint8_t* data = nullptr;
+  size_t length = 0;
+};
+
+inline Span SpanOf(const Napi::Value& value) {
+  Napi::Uint8Array array = value.As<Napi::Uint8Array>();
+  return Span{array.Data(), array.ByteLength()};
+}
+
+inline double NumberOf(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }
+
+}  // namespace basalt

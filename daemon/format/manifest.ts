@@ -1,0 +1,101 @@
+/** The manifest: the one object that makes a backup exist, and the repository's own description.
+ *  Source: FORMAT.md, "Manifests". Pure. Promises: what `parseManifest` gives is whole and of the shape below. */
+
+import { z } from 'zod';
+import { blockBytesMax, blockBytesMin, fanout, volumeBytesMax } from '../base/limits.ts';
+import { formatVersion, mapHeight } from './layout.ts';
+import { type HashFunction } from './pack.ts';
+import { openSealedJson, sealJson } from './sealed-json.ts';
+
+const bytes = z.int().min(0).max(volumeBytesMax);
+const blockBytes = z
+  .int()
+  .min(blockBytesMin)
+  .max(blockBytesMax)
+  .refine((value) => Number.isInteger(Math.log2(value)), 'a power of two');
+const text = z.string().max(4096);
+
+const manifestShape = z
+  .object({
+    format: z.literal(formatVersion),
+    backup: z.object({
+      id: z.uuid(),
+      name: text.nullable(),
+      description: text.nullable(),
+      project_id: text,
+      parent_id: text.nullable(),
+      snapshot_id: text.nullable(),
+      container: text.nullable(),
+      availability_zone: text.nullable(),
+      metadata: z.record(z.string().max(255), z.string().max(255)),
+      created_at: text,
+      data_timestamp: text,
+    }),
+    volume: z.object({ id: text, name: text, source: text, size_bytes: bytes }),
+    map: z.object({
+      block_bytes: blockBytes,
+      height: z.int().min(1).max(8),
+      root: z.string().regex(/^[0-9a-f]{64}$/),
+    }),
+    statistics: z.object({
+      read_bytes: bytes,
+      zero_bytes: bytes,
+      known_bytes: bytes,
+      new_bytes: bytes,
+      stored_bytes: bytes,
+    }),
+    consistency: text,
+  })
+  .refine(
+    ({ map, volume }) => map.height === mapHeight(volume.size_bytes, map.block_bytes),
+    'the height of the map does not fit the size of the volume',
+  );
+
+export type Manifest = z.infer<typeof manifestShape>;
+
+const repositoryShape = z.object({
+  format: z.literal(formatVersion),
+  kind: z.literal('native'),
+  id: z.uuid(),
+  block_bytes: blockBytes,
+  fanout: z.literal(fanout),
+  hash: z.literal('blake3-256'),
+  created_at: text,
+});
+
+/** What a repository says of itself. */
+export type RepositoryConfig = z.infer<typeof repositoryShape>;
+
+export const sealManifest = (manifest: Manifest, hash: HashFunction): Buffer => sealJson(manifest, hash);
+
+/** The manifest, or the clause that is broken as text. */
+export const parseManifest = (bytes: Buffer, hash: HashFunction): Manifest | string =>
+  parse(manifestShape, bytes, hash);
+
+export const sealRepositoryConfig = (config: RepositoryConfig, hash: HashFunction): Buffer =>
+  sealJson(config, hash);
+
+/** The description; the version number where it is of another format; else the clause that is broken as text. */
+export function parseRepositoryConfig(bytes: Buffer, hash: HashFunction): RepositoryConfig | number | string {
+  // The version is read before the digest is checked: a later format may seal its description in another way.
+  const version = z.object({ format: z.int() }).safeParse(firstLine(bytes));
+  if (version.success && version.data.format !== formatVersion) return version.data.format;
+  return parse(repositoryShape, bytes, hash);
+}
+
+function parse<T>(shape: z.ZodType<T>, bytes: Buffer, hash: HashFunction): T | string {
+  const opened = openSealedJson(bytes, hash);
+  if (typeof opened === 'string') return opened;
+  const parsed = shape.safeParse(opened.value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  return `its field "${issue?.path.join('.') ?? ''}" is wrong: ${issue?.message ?? 'unknown'}`;
+}
+
+function firstLine(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8').split('\n', 1)[0] ?? '') as unknown;
+  } catch {
+    return undefined;
+  }
+}

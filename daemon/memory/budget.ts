@@ -1,0 +1,182 @@
+/** The one memory budget: an arena allocated once, lent in contiguous grants, first come first served.
+ *
+ *    admit ─(waits until the smallest working set is free)▶ grant ─▶ slices ─▶ release
+ *
+ *  Promises: the sum of all grants never exceeds the arena; a waiting request is never overtaken by a later one; a grant
+ *  is at least what was asked for as the minimum. Knows nothing of what the bytes are used for. */
+
+import { assert } from '../base/assert.ts';
+import { KiB, roundUp } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/faults.ts';
+
+/** Grants are counted in units, so that the list of free ranges stays short. */
+const unitBytes = 64 * KiB;
+
+export interface Wish {
+  /** Who asks, as `status` shows it. */
+  readonly owner: string;
+  /** The smallest working set that lets the owner make progress, in bytes. */
+  readonly bytesMin: number;
+  /** What it can make use of; more is never given. */
+  readonly bytesMax: number;
+}
+
+export interface Grant {
+  readonly bytes: number;
+  /** The next `bytes` of the grant. More than the grant holds is a bug of the owner. */
+  slice(bytes: number): Uint8Array;
+  release(): void;
+}
+
+export interface BudgetLine {
+  readonly owner: string;
+  readonly bytes: number;
+  readonly sinceMs: number;
+}
+
+export interface BudgetReport {
+  readonly limitBytes: number;
+  readonly reservedBytes: number;
+  readonly peakBytes: number;
+  readonly leases: readonly BudgetLine[];
+  readonly waiting: readonly BudgetLine[];
+}
+
+interface Range {
+  offset: number;
+  length: number;
+}
+
+interface Waiting {
+  readonly wish: Wish;
+  readonly sinceMs: number;
+  readonly give: (grant: Grant) => void;
+}
+
+export class Budget {
+  readonly #arena: ArrayBuffer;
+  readonly #clock: Clock;
+  /** Free ranges in order of offset; neighbours are merged. */
+  #free: Range[];
+  readonly #leases = new Map<Grant, BudgetLine>();
+  readonly #waiting: Waiting[] = [];
+  #reservedBytes = 0;
+  #peakBytes = 0;
+
+  constructor(arena: ArrayBuffer, clock: Clock) {
+    assert(arena.byteLength % unitBytes === 0, 'the arena is whole units');
+    this.#arena = arena;
+    this.#clock = clock;
+    this.#free = [{ offset: 0, length: arena.byteLength }];
+  }
+
+  /** Waits for memory. MEMORY_BUDGET where the minimum can never be had; CANCELLED if `signal` aborts while waiting. */
+  async admit(wish: Wish, signal?: AbortSignal): Promise<Grant> {
+    if (roundUp(wish.bytesMin, unitBytes) > this.#arena.byteLength) {
+      throw new Fault(
+        'MEMORY_BUDGET',
+        `Cannot run "${wish.owner}": it needs more memory than memory_limit allows`,
+      );
+    }
+    const grant = this.#waiting.length === 0 ? this.#take(wish) : undefined;
+    return grant ?? (await this.#wait(wish, signal));
+  }
+
+  report(): BudgetReport {
+    return {
+      limitBytes: this.#arena.byteLength,
+      reservedBytes: this.#reservedBytes,
+      peakBytes: this.#peakBytes,
+      leases: [...this.#leases.values()],
+      waiting: this.#waiting.map(({ wish, sinceMs }) => ({
+        owner: wish.owner,
+        bytes: wish.bytesMin,
+        sinceMs,
+      })),
+    };
+  }
+
+  #wait(wish: Wish, signal: AbortSignal | undefined): Promise<Grant> {
+    return new Promise((resolve, reject) => {
+      const cancel = () => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(new Fault('CANCELLED', `Cancelled "${wish.owner}" while it waited for memory`));
+        this.#serve();
+      };
+      const waiting: Waiting = {
+        wish,
+        sinceMs: this.#clock.now(),
+        give: (grant) => {
+          signal?.removeEventListener('abort', cancel);
+          resolve(grant);
+        },
+      };
+      this.#waiting.push(waiting);
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  /** Gives to those who wait, in order, until one can't be served. */
+  #serve(): void {
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const grant = this.#take(first.wish);
+      if (grant === undefined) return;
+      this.#waiting.shift();
+      first.give(grant);
+    }
+  }
+
+  #take(wish: Wish): Grant | undefined {
+    const least = roundUp(wish.bytesMin, unitBytes);
+    const most = Math.max(least, roundUp(wish.bytesMax, unitBytes));
+    // The first range that holds all that is wanted, else the largest that holds the minimum.
+    let best: Range | undefined;
+    for (const range of this.#free) {
+      if (range.length >= most) {
+        best = range;
+        break;
+      }
+      if (range.length >= least && (best === undefined || range.length > best.length)) best = range;
+    }
+    if (best === undefined) return undefined;
+    const length = Math.min(best.length, most);
+    const taken: Range = { offset: best.offset, length };
+    best.offset += length;
+    best.length -= length;
+    if (best.length === 0) this.#free.splice(this.#free.indexOf(best), 1);
+    return this.#grant(taken, wish.owner);
+  }
+
+  #grant(range: Range, owner: string): Grant {
+    let used = 0;
+    const grant: Grant = {
+      bytes: range.length,
+      slice: (bytes) => {
+        assert(used + bytes <= range.length, `"${owner}" stays within its grant`);
+        used += bytes;
+        return new Uint8Array(this.#arena, range.offset + used - bytes, bytes);
+      },
+      release: () => {
+        if (this.#leases.delete(grant)) this.#giveBack(range);
+      },
+    };
+    this.#leases.set(grant, { owner, bytes: range.length, sinceMs: this.#clock.now() });
+    this.#reservedBytes += range.length;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#reservedBytes);
+    return grant;
+  }
+
+  #giveBack(range: Range): void {
+    this.#reservedBytes -= range.length;
+    const ranges = [...this.#free, range].sort((a, b) => a.offset - b.offset);
+    this.#free = [];
+    for (const next of ranges) {
+      const last = this.#free.at(-1);
+      if (last !== undefined && last.offset + last.length === next.offset) last.length += next.length;
+      else this.#free.push({ ...next });
+    }
+    this.#serve();
+  }
+}

@@ -1,0 +1,145 @@
+/** One backup in the making: segments in, packs and map out, manifest last.
+ *  Promises: W1 before W2: the manifest is written only when every block and page that it reaches is durable. What is given
+ *  up leaves only unreferenced blocks. Knows nothing of devices beyond a file descriptor. */
+
+import type { SealCounts } from '../../../native/native.ts';
+import { assert } from '../../base/assert.ts';
+import { digestBytes, hex } from '../../base/bytes.ts';
+import { Fault } from '../../base/faults.ts';
+import { segmentBytes } from '../../base/limits.ts';
+import { entryBytes } from '../../format/block-layouts.ts';
+import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
+import { type Manifest, sealManifest } from '../../format/manifest.ts';
+import type { BackupWriter, ManifestFields, WriteCounts } from '../repository.ts';
+import { MapBuilder } from './map-builder.ts';
+import type { PackWriter } from './pack-writer.ts';
+import type { NativeParts } from './parts.ts';
+
+export class NativeBackupWriter implements BackupWriter {
+  readonly #parts: NativeParts;
+  readonly #packs: PackWriter;
+  readonly #failuresBefore: number;
+  readonly #sizeBytes: number;
+  readonly #blockBytes: number;
+  readonly #map: MapBuilder;
+  #readBytes = 0;
+  #knownBytes = 0;
+  #newBytes = 0;
+  #storedBytes = 0;
+  #sealedZeroBytes = 0;
+  /** Bytes that segments covered; the rest of the volume is zeros that were not read. */
+  #coveredBytes = 0;
+
+  constructor(parts: NativeParts, packs: PackWriter, sizeBytes: number) {
+    this.#parts = parts;
+    this.#packs = packs;
+    this.#failuresBefore = packs.failures;
+    this.#sizeBytes = sizeBytes;
+    this.#blockBytes = parts.config.block_bytes;
+    this.#map = new MapBuilder(sizeBytes, this.#blockBytes, (page) => this.#sealPage(page));
+  }
+
+  async seal(
+    fd: number,
+    position: number,
+    length: number,
+    input: Uint8Array,
+    output: Uint8Array,
+  ): Promise<void> {
+    assert(position % segmentBytes === 0 && length <= segmentBytes, 'a segment is aligned');
+    const blocks = Math.ceil(length / this.#blockBytes);
+    const place = this.#map.place(position, blocks);
+    try {
+      const entries = Buffer.alloc(blocks * entryBytes);
+      const { addresses } = place;
+      const counts = await this.#seal({ fd, position, length, input, output, addresses, entries });
+      this.#readBytes += length;
+      this.#coveredBytes += length;
+      // The last block of a volume may be shorter than a block: zeros behind the end are not counted.
+      this.#sealedZeroBytes += Math.min(counts.zeroBlocks * this.#blockBytes, length);
+      this.#knownBytes += counts.knownBlocks * this.#blockBytes;
+      this.#newBytes += counts.newBlocks * this.#blockBytes;
+    } finally {
+      place.done();
+    }
+    await this.#map.keepUp();
+  }
+
+  counts(): WriteCounts {
+    return {
+      readBytes: this.#readBytes,
+      zeroBytes: this.#sizeBytes - this.#coveredBytes + this.#sealedZeroBytes,
+      knownBytes: this.#knownBytes,
+      newBytes: this.#newBytes,
+      storedBytes: this.#storedBytes,
+    };
+  }
+
+  async finish(fields: ManifestFields): Promise<Manifest> {
+    const root = await this.#map.finish();
+    await this.#packs.flush(); // W1
+    if (this.#packs.failures !== this.#failuresBefore) throw this.#packs.lastFailure;
+    const counts = this.counts();
+    const manifest: Manifest = {
+      format: formatVersion,
+      ...fields,
+      map: { block_bytes: this.#blockBytes, height: this.#map.height, root: hex(root) },
+      statistics: {
+        read_bytes: counts.readBytes,
+        zero_bytes: counts.zeroBytes,
+        known_bytes: counts.knownBytes,
+        new_bytes: counts.newBytes,
+        stored_bytes: counts.storedBytes,
+      },
+    };
+    const { storage, hash } = this.#parts;
+    await storage.put(manifestKey(fields.backup.id), sealManifest(manifest, hash)); // W2
+    return manifest;
+  }
+
+  /** Closes the open pack, so that what was stored is found again by the next try. */
+  async abort(): Promise<void> {
+    await this.#packs.flush();
+  }
+
+  /** Seals, and always stores what came out new: a claim must never outlive the call that made it. */
+  async #seal(parts: {
+    fd: number;
+    position: number;
+    length: number;
+    input: Uint8Array;
+    output: Uint8Array;
+    addresses: Uint8Array;
+    entries: Buffer;
+    blockBytes?: number;
+  }): Promise<SealCounts> {
+    const level = this.#parts.compressionLevel;
+    const counts = await this.#parts.index
+      .seal({ blockBytes: this.#blockBytes, level, ...parts })
+      .catch(readFault);
+    if (counts.newBlocks > 0) {
+      const entries = parts.entries.subarray(0, counts.newBlocks * entryBytes);
+      await this.#packs.append(parts.output.subarray(0, counts.storedBytes), entries);
+      this.#storedBytes += counts.storedBytes;
+    }
+    return counts;
+  }
+
+  async #sealPage(page: Uint8Array): Promise<Uint8Array> {
+    const addresses = new Uint8Array(digestBytes);
+    const entries = Buffer.alloc(entryBytes);
+    const whole = { fd: -1, position: 0, length: pageBytes, input: page, output: new Uint8Array(pageBytes) };
+    await this.#seal({ ...whole, addresses, entries, blockBytes: pageBytes });
+    return addresses;
+  }
+}
+
+/** A source that ends early has its own code; other failures are told apart by who opened the source. */
+function readFault(thrown: unknown): never {
+  if (thrown instanceof Error && 'code' in thrown && thrown.code === 'SHORT_READ') {
+    throw new Fault('SOURCE_CHANGED', 'Cannot read the source to its end: it became shorter', {
+      cause: thrown,
+    });
+  }
+  throw thrown;
+}

@@ -1,0 +1,161 @@
+/** Reads blocks by address: look-up, ranges of packs, decompression, verification.
+ *  Promises: every byte in the output was verified in this call; a block that can't be had is zeros and named, with the reason.
+ *  Memory: what the caller lends, and a few hundred bytes a block. Knows nothing of maps or images. */
+
+import { isZero } from '../../base/bytes.ts';
+import { Fault } from '../../base/faults.ts';
+import { decodeOrderBytes, locationBytes } from '../../format/block-layouts.ts';
+import { packKey } from '../../format/layout.ts';
+import type { NativeParts } from './parts.ts';
+
+export interface BadBlock {
+  /** Position in the list of addresses. */
+  readonly number: number;
+  readonly reason: string;
+}
+
+interface Wanted {
+  readonly number: number;
+  readonly pack: number;
+  readonly offset: number;
+  readonly stored: number;
+  readonly rawAndEncoding: number;
+}
+
+interface Run {
+  readonly pack: number;
+  readonly offset: number;
+  length: number;
+  readonly input: number;
+  readonly blocks: { readonly wanted: Wanted; readonly input: number }[];
+}
+
+/** Fills `output` with the blocks of `addresses` (32 bytes each; all zeros: a block of zeros), one behind the other.
+ *  `scratch`: as long as `output`. Gives what could not be read; an empty list means that all is verified. */
+export async function readBlocks(
+  parts: NativeParts,
+  addresses: Uint8Array,
+  blockBytes: number,
+  output: Uint8Array,
+  scratch: Uint8Array,
+): Promise<BadBlock[]> {
+  const bad: BadBlock[] = [];
+  const wanted = locateBlocks(parts, addresses, blockBytes, output, bad);
+  if (wanted.length === 0) return bad;
+  const runs = planRuns(wanted);
+  const read = await Promise.all(runs.map((run) => readRun(parts, run, scratch)));
+  const blocks: { wanted: Wanted; input: number; pack: number }[] = [];
+  runs.forEach((run, i) => {
+    const reason = read[i];
+    for (const block of run.blocks) {
+      if (reason === undefined) blocks.push({ ...block, pack: run.pack });
+      else {
+        output.fill(0, block.wanted.number * blockBytes, (block.wanted.number + 1) * blockBytes);
+        bad.push({ number: block.wanted.number, reason });
+      }
+    }
+  });
+  await decodeRuns(parts, addresses, blockBytes, blocks, output, scratch, bad);
+  // The next backup that meets such a block stores it anew, and so mends what names it.
+  for (const { number } of bad) parts.index.suspect(addresses.subarray(number * 32, number * 32 + 32));
+  return bad.sort((a, b) => a.number - b.number);
+}
+
+/** Zeros are filled in here; what the index does not know, or knows with impossible numbers, is bad. */
+function locateBlocks(
+  parts: NativeParts,
+  addresses: Uint8Array,
+  blockBytes: number,
+  output: Uint8Array,
+  bad: BadBlock[],
+): Wanted[] {
+  const count = addresses.length / 32;
+  const locations = Buffer.alloc(count * locationBytes);
+  parts.index.locate(addresses, locations);
+  const wanted: Wanted[] = [];
+  for (let number = 0; number < count; number += 1) {
+    const at = number * locationBytes;
+    const rawAndEncoding = locations.readUInt32LE(at + 12);
+    const stored = locations.readUInt32LE(at + 8);
+    if (rawAndEncoding === 0) {
+      output.fill(0, number * blockBytes, (number + 1) * blockBytes);
+      if (!isZero(addresses.subarray(number * 32, number * 32 + 32))) {
+        bad.push({ number, reason: 'no pack holds the block' });
+      }
+    } else if ((rawAndEncoding & 0xffffff) !== blockBytes || stored > blockBytes) {
+      output.fill(0, number * blockBytes, (number + 1) * blockBytes);
+      bad.push({ number, reason: 'the index has an impossible length for the block' });
+    } else {
+      wanted.push({
+        number,
+        pack: locations.readUInt32LE(at),
+        offset: locations.readUInt32LE(at + 4),
+        stored,
+        rawAndEncoding,
+      });
+    }
+  }
+  return wanted;
+}
+
+/** Blocks that lie side by side in a pack are one read. */
+function planRuns(wanted: Wanted[]): Run[] {
+  wanted.sort((a, b) => a.pack - b.pack || a.offset - b.offset);
+  const runs: Run[] = [];
+  let input = 0;
+  for (const block of wanted) {
+    let run = runs.at(-1);
+    if (run === undefined || run.pack !== block.pack || run.offset + run.length !== block.offset) {
+      run = { pack: block.pack, offset: block.offset, length: 0, input, blocks: [] };
+      runs.push(run);
+    }
+    run.blocks.push({ wanted: block, input });
+    run.length += block.stored;
+    input += block.stored;
+  }
+  return runs;
+}
+
+/** Why the run could not be read, or undefined. A storage that is down is a fault of the whole read, not of a block. */
+async function readRun(parts: NativeParts, run: Run, scratch: Uint8Array): Promise<string | undefined> {
+  const name = parts.index.packName(run.pack);
+  if (name === undefined) return 'the index names a pack that it does not know';
+  try {
+    const bytes = scratch.subarray(run.input, run.input + run.length);
+    await parts.storage.read(packKey(name.toString('hex')), run.offset, bytes);
+    return undefined;
+  } catch (thrown) {
+    if (!(thrown instanceof Fault)) throw thrown;
+    return thrown.code === 'OBJECT_MISSING'
+      ? `pack ${name.toString('hex')} is missing or cut off`
+      : `pack ${name.toString('hex')} can't be read: ${thrown.message}`;
+  }
+}
+
+async function decodeRuns(
+  parts: NativeParts,
+  addresses: Uint8Array,
+  blockBytes: number,
+  blocks: { wanted: Wanted; input: number; pack: number }[],
+  output: Uint8Array,
+  scratch: Uint8Array,
+  bad: BadBlock[],
+): Promise<void> {
+  const plan = Buffer.alloc(blocks.length * decodeOrderBytes);
+  blocks.forEach(({ wanted, input }, i) => {
+    const at = i * decodeOrderBytes;
+    plan.set(addresses.subarray(wanted.number * 32, wanted.number * 32 + 32), at);
+    plan.writeUInt32LE(input, at + 32);
+    plan.writeUInt32LE(wanted.stored, at + 36);
+    plan.writeUInt32LE(wanted.rawAndEncoding, at + 40);
+    plan.writeUInt32LE(wanted.number * blockBytes, at + 44);
+  });
+  const results = Buffer.alloc(blocks.length);
+  const corrupt = await parts.decode({ input: scratch, output, blocks: plan, results });
+  if (corrupt === 0) return;
+  blocks.forEach(({ wanted, pack }, i) => {
+    if (results[i] === 0) return;
+    const name = parts.index.packName(pack)?.toString('hex') ?? '?';
+    bad.push({ number: wanted.number, reason: `pack ${name} is corrupt at byte ${wanted.offset}` });
+  });
+}

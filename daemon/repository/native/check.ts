@@ -1,0 +1,212 @@
+/** Checks a whole repository: every manifest, every page of every map, and that each block is where the index says; with
+ *  `readData` every byte of every pack too. Each pack and each page is read once, however many backups share it.
+ *  Memory: names of packs, addresses of corrupt blocks (bounded), and a bounded set of pages known to be whole.
+ *  Knows nothing of jobs. Changes nothing. */
+
+import { digestBytes, hex, isZero } from '../../base/bytes.ts';
+import { damageRangesMax, fanout, segmentBytes } from '../../base/limits.ts';
+import { decodeOrderBytes, entryBytes, locationBytes } from '../../format/block-layouts.ts';
+import { packKey } from '../../format/layout.ts';
+import type { Manifest } from '../../format/manifest.ts';
+import type { CheckReport, DamagedRange, Progress } from '../repository.ts';
+import { listPacks, type PackListing, readDirectory } from './pack-reader.ts';
+import type { PageCache } from './page-cache.ts';
+import type { NativeParts } from './parts.ts';
+
+/** Addresses of corrupt blocks that are remembered; beyond, the packs are named and the backups are not told apart. */
+const corruptMax = 100_000;
+/** Pages that need no second look. */
+const wholePagesMax = 50_000;
+
+interface Findings {
+  readonly packSizes: Map<string, number>;
+  readonly corrupt: Map<string, string>;
+  readonly damagedPacks: { key: string; reason: string }[];
+}
+
+export interface CheckParts extends NativeParts {
+  readonly cache: PageCache;
+  /** Two buffers of `segmentBytes` each. */
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+  readonly manifests: () => AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }>;
+}
+
+export async function checkRepository(
+  parts: CheckParts,
+  readData: boolean,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<CheckReport> {
+  const findings = await checkPacks(parts, readData, progress, signal);
+  const damagedBackups: { backupId: string; volumeName: string; ranges: DamagedRange[] }[] = [];
+  const damagedManifests: { key: string; reason: string }[] = [];
+  const whole = new Set<string>();
+  let backupsChecked = 0;
+  for await (const { key, manifest, fault } of parts.manifests()) {
+    signal.throwIfAborted();
+    backupsChecked += 1;
+    progress({ bytesDone: backupsChecked, bytesTotal: 0, phase: 'checking maps' });
+    if (manifest === undefined) {
+      damagedManifests.push({ key, reason: fault?.message ?? 'it can not be read' });
+      continue;
+    }
+    const ranges = await checkMap(parts, findings, manifest, whole, signal);
+    if (ranges.length > 0) {
+      damagedBackups.push({ backupId: manifest.backup.id, volumeName: manifest.volume.name, ranges });
+    }
+  }
+  const { packSizes, damagedPacks } = findings;
+  return { backupsChecked, packsChecked: packSizes.size, damagedBackups, damagedManifests, damagedPacks };
+}
+
+async function checkPacks(
+  parts: CheckParts,
+  readData: boolean,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Findings> {
+  const findings: Findings = { packSizes: new Map(), corrupt: new Map(), damagedPacks: [] };
+  const phase = readData ? 'reading packs' : 'checking packs';
+  let bytesDone = 0;
+  for await (const pack of listPacks(parts)) {
+    signal.throwIfAborted();
+    findings.packSizes.set(pack.name, pack.sizeBytes);
+    const directory = await readDirectory(parts, pack.name, pack.sizeBytes);
+    if (typeof directory === 'string') findings.damagedPacks.push({ key: pack.key, reason: directory });
+    else if (readData) await checkPackData(parts, findings, pack, directory, signal);
+    bytesDone += pack.sizeBytes;
+    progress({ bytesDone, bytesTotal: 0, phase });
+  }
+  return findings;
+}
+
+/** Decodes every block of a pack, a segment's worth at a time. */
+async function checkPackData(
+  parts: CheckParts,
+  findings: Findings,
+  pack: PackListing,
+  directory: Buffer,
+  signal: AbortSignal,
+): Promise<void> {
+  let corruptBlocks = 0;
+  for (let at = 0; at < directory.length; ) {
+    signal.throwIfAborted();
+    const first = directory.readUInt32LE(at + 32);
+    const plan: Buffer[] = [];
+    let rawTotal = 0;
+    let storedTotal = 0;
+    const begin = at;
+    for (; at < directory.length; at += entryBytes) {
+      const stored = directory.readUInt32LE(at + 36);
+      const rawAndEncoding = directory.readUInt32LE(at + 40);
+      const raw = rawAndEncoding & 0xffffff;
+      const offset = directory.readUInt32LE(at + 32);
+      if (offset !== first + storedTotal || rawTotal + raw > segmentBytes) break;
+      const block = Buffer.alloc(decodeOrderBytes);
+      directory.copy(block, 0, at, at + digestBytes);
+      block.writeUInt32LE(storedTotal, 32);
+      block.writeUInt32LE(stored, 36);
+      block.writeUInt32LE(rawAndEncoding, 40);
+      block.writeUInt32LE(rawTotal, 44);
+      plan.push(block);
+      rawTotal += raw;
+      storedTotal += stored;
+    }
+    const results = Buffer.alloc(plan.length);
+    await parts.storage.read(packKey(pack.name), first, parts.input.subarray(0, storedTotal));
+    await parts.decode({ input: parts.input, output: parts.output, blocks: Buffer.concat(plan), results });
+    results.forEach((result, i) => {
+      if (result === 0) return;
+      corruptBlocks += 1;
+      const entry = begin + i * entryBytes;
+      parts.index.suspect(directory.subarray(entry, entry + digestBytes));
+      const reason = `pack ${pack.name} is corrupt at byte ${directory.readUInt32LE(entry + 32)}`;
+      if (findings.corrupt.size < corruptMax)
+        findings.corrupt.set(hex(directory.subarray(entry, entry + 32)), reason);
+    });
+  }
+  if (corruptBlocks > 0) {
+    findings.damagedPacks.push({ key: pack.key, reason: `${corruptBlocks} of its blocks are corrupt` });
+  }
+}
+
+async function checkMap(
+  parts: CheckParts,
+  findings: Findings,
+  manifest: Manifest,
+  whole: Set<string>,
+  signal: AbortSignal,
+): Promise<DamagedRange[]> {
+  const ranges: DamagedRange[] = [];
+  const blockBytes = manifest.map.block_bytes;
+  const add = (offset: number, length: number, reason: string) => {
+    const end = Math.min(offset + length, manifest.volume.size_bytes);
+    const last = ranges.at(-1);
+    if (last !== undefined && last.offset + last.length === offset && last.reason === reason) {
+      ranges[ranges.length - 1] = { ...last, length: end - last.offset };
+    } else if (ranges.length < damageRangesMax && end > offset)
+      ranges.push({ offset, length: end - offset, reason });
+  };
+  /** True where everything below the page is whole. */
+  const visit = async (address: Uint8Array, level: number, offset: number): Promise<boolean> => {
+    const key = hex(address);
+    if (isZero(address) || whole.has(key)) return true;
+    signal.throwIfAborted();
+    const span = blockBytes * fanout ** (level - 1);
+    const before = ranges.length;
+    const bad = findings.corrupt.get(key);
+    let page: Uint8Array;
+    try {
+      page = await parts.cache.use(address, (bytes) => bytes.slice());
+    } catch (thrown) {
+      add(offset, span * fanout, thrown instanceof Error ? thrown.message : String(thrown));
+      return false;
+    }
+    let right = bad === undefined;
+    if (bad !== undefined) add(offset, span * fanout, bad);
+    else if (level === 1)
+      checkLeaf(parts, findings, page, (number, reason) => add(offset + number * span, span, reason));
+    else {
+      for (let number = 0; number < fanout; number += 1) {
+        const child = page.subarray(number * digestBytes, (number + 1) * digestBytes);
+        right = (await visit(child, level - 1, offset + number * span)) && right;
+      }
+    }
+    right &&= ranges.length === before && ranges.length < damageRangesMax;
+    if (right && whole.size < wholePagesMax) whole.add(key);
+    return right;
+  };
+  await visit(Buffer.from(manifest.map.root, 'hex'), manifest.map.height, 0);
+  return ranges;
+}
+
+/** Looks up every block of a leaf: is it in a pack that is there and long enough, and not known to be corrupt? */
+function checkLeaf(
+  parts: CheckParts,
+  findings: Findings,
+  page: Uint8Array,
+  report: (number: number, reason: string) => void,
+): void {
+  const locations = Buffer.alloc(fanout * locationBytes);
+  parts.index.locate(page, locations);
+  const names = new Map<number, string>();
+  for (let number = 0; number < fanout; number += 1) {
+    const address = page.subarray(number * digestBytes, (number + 1) * digestBytes);
+    if (isZero(address)) continue;
+    const at = number * locationBytes;
+    if (locations.readUInt32LE(at + 12) === 0) {
+      report(number, 'no pack holds the block');
+      continue;
+    }
+    const packNumber = locations.readUInt32LE(at);
+    const name = names.get(packNumber) ?? parts.index.packName(packNumber)?.toString('hex') ?? '?';
+    names.set(packNumber, name);
+    const sizeBytes = findings.packSizes.get(name);
+    const end = locations.readUInt32LE(at + 4) + locations.readUInt32LE(at + 8);
+    const corrupt = findings.corrupt.size > 0 ? findings.corrupt.get(hex(address)) : undefined;
+    if (sizeBytes === undefined) report(number, `pack ${name} is missing`);
+    else if (end > sizeBytes) report(number, `pack ${name} is cut off`);
+    else if (corrupt !== undefined) report(number, corrupt);
+  }
+}

@@ -1,0 +1,186 @@
+/** Walks the map of a backup from the root down: the extents of an image, the addresses of a range, the difference of two
+ *  maps. Promises: a part of the map that is all zeros costs nothing, and where two maps agree nothing is read; a page that
+ *  can't be read damages exactly its range. Memory: one page a level. Knows nothing of packs. */
+
+import { digestBytes, isZero } from '../../base/bytes.ts';
+import { Fault } from '../../base/faults.ts';
+import { fanout, segmentBytes } from '../../base/limits.ts';
+import { pageBytes } from '../../format/layout.ts';
+import type { ImageExtent } from '../repository.ts';
+import type { PageCache } from './page-cache.ts';
+
+export interface MapRoot {
+  readonly root: Uint8Array;
+  readonly height: number;
+  readonly blockBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** Bytes that one entry of a page of `level` covers; level 1 is the leaves. */
+const entrySpanBytes = (level: number, blockBytes: number): number => blockBytes * fanout ** (level - 1);
+
+const entry = (page: Uint8Array, number: number): Uint8Array =>
+  page.subarray(number * digestBytes, (number + 1) * digestBytes);
+
+/** The addresses of the blocks of a range that lies within one leaf. Throws CHUNK_CORRUPT where the map is damaged. */
+export async function addressesOf(
+  cache: PageCache,
+  map: MapRoot,
+  offset: number,
+  blocks: number,
+): Promise<Uint8Array> {
+  let address = map.root;
+  for (let level = map.height; level >= 1; level -= 1) {
+    if (isZero(address)) return new Uint8Array(blocks * digestBytes);
+    const number = Math.floor(offset / entrySpanBytes(level, map.blockBytes)) % fanout;
+    const count = level === 1 ? blocks : 1;
+    // Copied at once: the page may make room for another one afterwards.
+    address = await cache.use(address, (page) =>
+      page.slice(number * digestBytes, (number + count) * digestBytes),
+    );
+  }
+  return address;
+}
+
+interface Piece {
+  readonly offset: number;
+  readonly length: number;
+  readonly data: boolean;
+  readonly damage?: string;
+}
+
+/** All of the image in order, zeros merged, data in pieces of a segment. */
+export async function* walkExtents(cache: PageCache, map: MapRoot): AsyncIterable<ImageExtent> {
+  let zeros: { offset: number; length: number } | undefined;
+  for await (const piece of walkPage(cache, map, map.root, map.height, 0)) {
+    if (piece.offset >= map.sizeBytes) break;
+    const length = Math.min(piece.length, map.sizeBytes - piece.offset);
+    if (!piece.data) {
+      zeros ??= { offset: piece.offset, length: 0 };
+      zeros.length += length;
+      continue;
+    }
+    if (zeros !== undefined) yield { ...zeros, data: false };
+    zeros = undefined;
+    yield { ...piece, length };
+  }
+  if (zeros !== undefined) yield { ...zeros, data: false };
+}
+
+async function* walkPage(
+  cache: PageCache,
+  map: MapRoot,
+  address: Uint8Array,
+  level: number,
+  offset: number,
+): AsyncIterable<Piece> {
+  const span = entrySpanBytes(level, map.blockBytes);
+  if (isZero(address)) return yield { offset, length: span * fanout, data: false };
+  const page = await readPage(cache, address);
+  if (typeof page === 'string') return yield { offset, length: span * fanout, data: true, damage: page };
+  if (level === 1) return yield* walkLeaf(page, map.blockBytes, offset);
+  for (let number = 0; number < fanout; number += 1) {
+    const start = offset + number * span;
+    if (start >= map.sizeBytes) return;
+    yield* walkPage(cache, map, entry(page, number), level - 1, start);
+  }
+}
+
+function* walkLeaf(page: Uint8Array, blockBytes: number, offset: number): Iterable<Piece> {
+  const addressBytes = (segmentBytes / blockBytes) * digestBytes;
+  for (let at = 0; at < pageBytes; at += addressBytes) {
+    const data = !isZero(page.subarray(at, at + addressBytes));
+    yield { offset: offset + (at / digestBytes) * blockBytes, length: segmentBytes, data };
+  }
+}
+
+/** A copy of a page, or why it can't be read. */
+async function readPage(cache: PageCache, address: Uint8Array): Promise<Uint8Array | string> {
+  try {
+    return await cache.use(address, (page) => page.slice());
+  } catch (thrown) {
+    if (thrown instanceof Fault && thrown.code === 'CHUNK_CORRUPT') return thrown.message;
+    throw thrown;
+  }
+}
+
+/** Ranges in which two images differ, in order; where one is longer, what is behind the shorter one counts as different. */
+export async function* walkDifferences(
+  cache: PageCache,
+  a: MapRoot,
+  b: MapRoot,
+): AsyncIterable<{ offset: number; length: number }> {
+  const shorter = Math.min(a.sizeBytes, b.sizeBytes);
+  const longer = Math.max(a.sizeBytes, b.sizeBytes);
+  let last: { offset: number; length: number } | undefined;
+  for await (const range of allDifferences(cache, a, b, shorter, longer)) {
+    if (last !== undefined && last.offset + last.length === range.offset) {
+      last.length += range.length;
+      continue;
+    }
+    if (last !== undefined) yield last;
+    last = { ...range };
+  }
+  if (last !== undefined) yield last;
+}
+
+async function* allDifferences(
+  cache: PageCache,
+  a: MapRoot,
+  b: MapRoot,
+  shorter: number,
+  longer: number,
+): AsyncIterable<{ offset: number; length: number }> {
+  const height = Math.max(a.height, b.height);
+  for await (const piece of comparePages(
+    cache,
+    atHeight(a, height),
+    atHeight(b, height),
+    height,
+    0,
+    a.blockBytes,
+  )) {
+    if (piece.offset >= shorter) break;
+    yield { offset: piece.offset, length: Math.min(piece.length, shorter - piece.offset) };
+  }
+  if (longer > shorter) yield { offset: shorter, length: longer - shorter };
+}
+
+/** A node of a map seen from a greater height than its own: everything beside its first entry is zeros. */
+interface Node {
+  readonly address: Uint8Array;
+  readonly height: number;
+}
+
+const atHeight = (map: MapRoot, height: number): Node => ({
+  address: map.root,
+  height: Math.min(map.height, height),
+});
+
+async function* comparePages(
+  cache: PageCache,
+  a: Node,
+  b: Node,
+  level: number,
+  offset: number,
+  blockBytes: number,
+): AsyncIterable<{ offset: number; length: number }> {
+  if (a.height === b.height && Buffer.compare(a.address, b.address) === 0) return;
+  if (isZero(a.address) && isZero(b.address)) return;
+  const [pageA, pageB] = [await childrenOf(cache, a, level), await childrenOf(cache, b, level)];
+  const span = entrySpanBytes(level, blockBytes);
+  for (let number = 0; number < fanout; number += 1) {
+    const start = offset + number * span;
+    const [childA, childB] = [pageA(number), pageB(number)];
+    if (level > 1) yield* comparePages(cache, childA, childB, level - 1, start, blockBytes);
+    else if (Buffer.compare(childA.address, childB.address) !== 0) yield { offset: start, length: span };
+  }
+}
+
+async function childrenOf(cache: PageCache, node: Node, level: number): Promise<(number: number) => Node> {
+  const none: Node = { address: new Uint8Array(digestBytes), height: level - 1 };
+  if (isZero(node.address)) return () => none;
+  if (node.height < level) return (number) => (number === 0 ? node : none);
+  const page = await cache.use(node.address, (bytes) => bytes.slice());
+  return (number) => ({ address: entry(page, number), height: level - 1 });
+}

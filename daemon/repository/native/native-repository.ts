@@ -1,0 +1,235 @@
+/** A native repository, open: the interface of `repository.ts` put together from its rooms.
+ *  Promises: see `repository.ts`. Knows nothing of catalogs, jobs or devices. */
+
+import { Fault } from '../../base/faults.ts';
+import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
+import { backupIdOf, lockKey, manifestKey, manifestPrefix, packNameOf } from '../../format/layout.ts';
+import { type Manifest, parseManifest } from '../../format/manifest.ts';
+import type {
+  BackupImage,
+  BackupWriter,
+  CheckReport,
+  DamagedRange,
+  Progress,
+  Repository,
+  RepositoryStatistics,
+} from '../repository.ts';
+import { NativeBackupWriter } from './backup-writer.ts';
+import { readBlocks } from './block-reader.ts';
+import { checkRepository } from './check.ts';
+import { addressesOf, type MapRoot, walkDifferences, walkExtents } from './map-walker.ts';
+import { listPacks, readDirectory } from './pack-reader.ts';
+import { PackWriter } from './pack-writer.ts';
+import { PageCache } from './page-cache.ts';
+import type { NativeParts } from './parts.ts';
+
+/** Memory that the repository needs for itself: pages of maps, and two buffers for checks. */
+export interface RepositoryMemory {
+  readonly pages: Uint8Array;
+  /** `segmentBytes` each. */
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+}
+
+export class NativeRepository implements Repository {
+  readonly url: string;
+  readonly id: string;
+  readonly kind = 'native';
+  readonly blockBytes: number;
+  readonly createdAt: string;
+  readonly #parts: NativeParts;
+  readonly #memory: RepositoryMemory;
+  readonly #cache: PageCache;
+  readonly #packs: PackWriter;
+  #checking = false;
+
+  constructor(parts: NativeParts, memory: RepositoryMemory) {
+    this.url = parts.storage.url;
+    this.id = parts.config.id;
+    this.blockBytes = parts.config.block_bytes;
+    this.createdAt = parts.config.created_at;
+    this.#parts = parts;
+    this.#memory = memory;
+    this.#cache = new PageCache(parts, memory.pages);
+    this.#packs = new PackWriter(parts);
+  }
+
+  async openWriter(volumeBytes: number): Promise<BackupWriter> {
+    await this.#refuseUnlessWritable();
+    // A block may only count as known while its pack is there: somebody may have removed packs since the last look.
+    await this.reconcile(new AbortController().signal);
+    return new NativeBackupWriter(this.#parts, this.#packs, volumeBytes);
+  }
+
+  openImage(manifest: Manifest, options: { fresh?: boolean } = {}): BackupImage {
+    if (options.fresh === true) this.#cache.clear();
+    const map = rootOf(manifest);
+    return {
+      backupId: manifest.backup.id,
+      sizeBytes: manifest.volume.size_bytes,
+      blockBytes: map.blockBytes,
+      extents: () => walkExtents(this.#cache, map),
+      read: (offset, output, scratch) => this.#readImage(map, offset, output, scratch),
+    };
+  }
+
+  async manifest(backupId: string): Promise<Manifest> {
+    const key = manifestKey(backupId);
+    const bytes = await this.#parts.storage.get(key, manifestBytesMax).catch((thrown: unknown) => {
+      if (!(thrown instanceof Fault) || thrown.code !== 'OBJECT_MISSING') throw thrown;
+      throw new Fault('MANIFEST_MISSING', `Cannot read backup "${backupId}": its manifest is missing`, {
+        cause: thrown,
+      });
+    });
+    const manifest = parseManifest(bytes, this.#parts.hash);
+    if (typeof manifest === 'string') {
+      throw new Fault('MANIFEST_CORRUPT', `Cannot use manifest "${key}": ${manifest}`);
+    }
+    if (manifest.backup.id !== backupId) {
+      throw new Fault('MANIFEST_CORRUPT', `Cannot use manifest "${key}": it is of another backup`);
+    }
+    return manifest;
+  }
+
+  async *manifests(): AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }> {
+    for await (const { key } of this.#parts.storage.list(manifestPrefix)) {
+      const backupId = backupIdOf(key);
+      if (backupId === undefined) continue;
+      try {
+        yield { key, manifest: await this.manifest(backupId) };
+      } catch (thrown) {
+        if (!(thrown instanceof Fault)) throw thrown;
+        yield { key, fault: thrown };
+      }
+    }
+  }
+
+  async removeManifest(backupId: string): Promise<void> {
+    await this.#refuseUnlessWritable();
+    await this.#parts.storage.remove(manifestKey(backupId));
+  }
+
+  differences(a: Manifest, b: Manifest): AsyncIterable<{ offset: number; length: number }> {
+    return walkDifferences(this.#cache, rootOf(a), rootOf(b));
+  }
+
+  async rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
+    await this.#packs.flush();
+    await this.#parts.index.clear();
+    return await this.#indexPacks(() => false, progress, signal);
+  }
+
+  /** Brings the index in step with the packs that are there: a crash, or another host, may have come between. */
+  async reconcile(signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
+    const names = await this.#parts.index.packNames();
+    const unseen = new Set<string>();
+    for (let at = 0; at < names.length; at += 32) unseen.add(names.toString('hex', at, at + 32));
+    // A pack that is both listed and known is struck from the set; what is left over has gone from the storage.
+    const damaged = await this.#indexPacks(
+      (name) => unseen.delete(name),
+      () => undefined,
+      signal,
+    );
+    for (const name of unseen) await this.#parts.index.dropPack(Buffer.from(name, 'hex'));
+    return damaged;
+  }
+
+  async check(options: { readData: boolean }, progress: Progress, signal: AbortSignal): Promise<CheckReport> {
+    if (this.#checking)
+      throw new Fault('REPOSITORY_LOCKED', `Cannot check "${this.url}": a check is under way`);
+    this.#checking = true;
+    this.#cache.clear();
+    try {
+      const { input, output } = this.#memory;
+      const manifests = () => this.manifests();
+      const parts = { ...this.#parts, cache: this.#cache, input, output, manifests };
+      return await checkRepository(parts, options.readData, progress, signal);
+    } finally {
+      this.#checking = false;
+    }
+  }
+
+  async statistics(): Promise<RepositoryStatistics> {
+    const { storage, index } = this.#parts;
+    let [backups, packs, storedBytes] = [0, 0, 0];
+    for await (const { key } of storage.list(manifestPrefix))
+      backups += backupIdOf(key) === undefined ? 0 : 1;
+    for await (const { key, sizeBytes } of storage.list('packs/')) {
+      if (packNameOf(key) === undefined) continue;
+      packs += 1;
+      storedBytes += sizeBytes;
+    }
+    const { blocks, bytes } = index.statistics();
+    return { backups, packs, blocks, storedBytes, indexBytes: bytes, freeBytes: await storage.freeBytes() };
+  }
+
+  async close(): Promise<void> {
+    await this.#packs.flush();
+    await this.#parts.storage.close();
+  }
+
+  async #readImage(
+    map: MapRoot,
+    offset: number,
+    output: Uint8Array,
+    scratch: Uint8Array,
+  ): Promise<DamagedRange[]> {
+    const { blockBytes } = map;
+    let addresses: Uint8Array;
+    try {
+      addresses = await addressesOf(this.#cache, map, offset, output.length / blockBytes);
+    } catch (thrown) {
+      if (!(thrown instanceof Fault) || thrown.code !== 'CHUNK_CORRUPT') throw thrown;
+      output.fill(0);
+      return [{ offset, length: output.length, reason: thrown.message }];
+    }
+    const bad = await readBlocks(this.#parts, addresses, blockBytes, output, scratch);
+    return bad.map(({ number, reason }) => ({
+      offset: offset + number * blockBytes,
+      length: blockBytes,
+      reason,
+    }));
+  }
+
+  async #indexPacks(
+    skip: (name: string) => boolean,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<{ key: string; reason: string }[]> {
+    const damaged: { key: string; reason: string }[] = [];
+    let bytesDone = 0;
+    for await (const { key, name, sizeBytes } of listPacks(this.#parts)) {
+      signal.throwIfAborted();
+      bytesDone += sizeBytes;
+      progress({ bytesDone, bytesTotal: 0, phase: 'indexing packs' });
+      if (skip(name)) continue;
+      const directory = await readDirectory(this.#parts, name, sizeBytes);
+      if (typeof directory === 'string') damaged.push({ key, reason: directory });
+      else await this.#parts.index.addPack(Buffer.from(name, 'hex'), directory);
+    }
+    return damaged;
+  }
+
+  async #refuseUnlessWritable(): Promise<void> {
+    const { storage } = this.#parts;
+    if ((await storage.size(lockKey)) !== undefined) {
+      throw new Fault(
+        'REPOSITORY_LOCKED',
+        `Cannot write to repository "${this.url}": another host has locked it`,
+      );
+    }
+    if (!(await storage.writable())) {
+      throw new Fault('REPOSITORY_READ_ONLY', `Cannot write to repository "${this.url}": it is read-only`);
+    }
+  }
+}
+
+const rootOf = (manifest: Manifest): MapRoot => ({
+  root: Buffer.from(manifest.map.root, 'hex'),
+  height: manifest.map.height,
+  blockBytes: manifest.map.block_bytes,
+  sizeBytes: manifest.volume.size_bytes,
+});
+
+/** Both buffers of a check, and all pages, in one number. */
+export const repositoryMemoryBytes = (pageCacheBytes: number): number => pageCacheBytes + 2 * segmentBytes;

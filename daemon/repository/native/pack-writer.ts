@@ -1,0 +1,135 @@
+/** Collects sealed blocks into packs, shared by all backups of this daemon.
+ *
+ *    append ─▶ open pack ─(full, or flush)▶ closing: directory, trailer, commit, index ─▶ durable
+ *
+ *  Promises: after `flush` resolves everything appended before is durable and in the index (W1); a pack that can't be stored
+ *  ends its claims, so that the blocks count as new again, and makes every backup that was under way fail at its `flush`.
+ *  Holds at most `closingMax` + 1 packs' directories (about 400 KiB each). Knows nothing of backups. */
+
+import { assert } from '../../base/assert.ts';
+import { packBlocksMax, packPayloadBytes } from '../../base/limits.ts';
+import { entryBytes } from '../../format/block-layouts.ts';
+import { packKey } from '../../format/layout.ts';
+import { packHeader, packHeaderBytes, packTrailer } from '../../format/pack.ts';
+import type { Upload } from '../../storage/storage.ts';
+import type { NativeParts } from './parts.ts';
+
+/** Packs that may be on their way to durable storage before `append` waits. */
+const closingMax = 2;
+/** Room for the blocks of the segments that are under way when a pack is full. */
+const directoryEntriesMax = packBlocksMax + 1024;
+
+interface OpenPack {
+  readonly upload: Promise<Upload>;
+  readonly directory: Buffer;
+  count: number;
+  position: number;
+  readonly writes: Set<Promise<void>>;
+  failure: unknown;
+}
+
+export class PackWriter {
+  readonly #parts: NativeParts;
+  #open: OpenPack | undefined;
+  readonly #closing = new Set<Promise<void>>();
+  #failures = 0;
+  #lastFailure: unknown;
+
+  constructor(parts: NativeParts) {
+    this.#parts = parts;
+  }
+
+  /** Counts packs that could not be stored; a backup compares it with what it was when the backup began. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  get lastFailure(): unknown {
+    return this.#lastFailure;
+  }
+
+  /** Stores blocks. `entries` say where in `payload` each one is. Both may be used again when it resolves. */
+  async append(payload: Uint8Array, entries: Uint8Array): Promise<void> {
+    while (this.#closing.size > closingMax) await Promise.race(this.#closing);
+    const pack = (this.#open ??= this.#begin());
+    const position = pack.position;
+    pack.position += payload.length;
+    addEntries(pack, entries, position);
+    const write = pack.upload.then((upload) => upload.write(position, payload));
+    this.#track(pack, write);
+    if (pack.position >= packPayloadBytes || pack.count >= packBlocksMax) this.#close(pack);
+    await write;
+  }
+
+  /** Everything appended so far is durable when it resolves, unless `failures` has grown. */
+  async flush(): Promise<void> {
+    if (this.#open !== undefined) this.#close(this.#open);
+    await Promise.all(this.#closing);
+  }
+
+  #begin(): OpenPack {
+    const upload = this.#parts.storage.upload();
+    const pack: OpenPack = {
+      upload,
+      directory: Buffer.alloc(directoryEntriesMax * entryBytes),
+      count: 0,
+      position: packHeaderBytes,
+      writes: new Set(),
+      failure: undefined,
+    };
+    this.#track(
+      pack,
+      upload.then((opened) => opened.write(0, packHeader())),
+    );
+    return pack;
+  }
+
+  /** Keeps a write in sight until it has ended. After a failed one the pack takes no more blocks. */
+  #track(pack: OpenPack, write: Promise<void>): void {
+    const tracked = write
+      .catch((thrown: unknown) => {
+        pack.failure ??= thrown;
+        if (this.#open === pack) this.#close(pack);
+      })
+      .finally(() => pack.writes.delete(tracked));
+    pack.writes.add(tracked);
+  }
+
+  #close(pack: OpenPack): void {
+    if (this.#open === pack) this.#open = undefined;
+    const closing = this.#store(pack).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+
+  /** Never rejects: a failure is counted, and told to those whom it concerns. */
+  async #store(pack: OpenPack): Promise<void> {
+    const directory = pack.directory.subarray(0, pack.count * entryBytes);
+    try {
+      const upload = await pack.upload;
+      await Promise.all(pack.writes);
+      if (pack.failure !== undefined) throw pack.failure;
+      const digest = this.#parts.hash(directory);
+      await upload.write(pack.position, directory);
+      await upload.write(pack.position + directory.length, packTrailer(digest, pack.count, pack.position));
+      await upload.commit(packKey(digest.toString('hex')));
+      await this.#parts.index.addPack(digest, directory);
+    } catch (thrown) {
+      this.#failures += 1;
+      this.#lastFailure = thrown;
+      this.#parts.index.release(directory);
+      await Promise.all(pack.writes);
+      await pack.upload.then((upload) => upload.abort()).catch(() => undefined);
+    }
+  }
+}
+
+/** Adds entries to a pack's directory, with offsets counted from the start of the pack. */
+function addEntries(pack: OpenPack, entries: Uint8Array, position: number): void {
+  const start = pack.count * entryBytes;
+  assert(start + entries.length <= pack.directory.length, 'a directory has room for the segments under way');
+  pack.directory.set(entries, start);
+  for (let at = start; at < start + entries.length; at += entryBytes) {
+    pack.directory.writeUInt32LE(pack.directory.readUInt32LE(at + 32) + position, at + 32);
+  }
+  pack.count += entries.length / entryBytes;
+}

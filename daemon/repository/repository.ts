@@ -1,0 +1,109 @@
+/** One store of backups, whatever its kind. Write order W1 and W2 (chunks, then manifest) is enforced behind this
+ *  interface and nowhere else. Promises: what `finish` acknowledged is durable; every byte that `read` gives was
+ *  verified in that call; memory does not grow with the volume. Knows nothing of catalogs, jobs or devices. */
+
+import type { Manifest } from '../format/manifest.ts';
+
+/** Bytes of a backup that can't be given back, and why. */
+export interface DamagedRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly reason: string;
+}
+
+export interface ImageExtent {
+  readonly offset: number;
+  readonly length: number;
+  /** False: the range is all zeros. It may be as long as the volume. A data extent is at most `segmentBytes` long. */
+  readonly data: boolean;
+  /** Set where the map itself is damaged, so that nothing of the range can be read. */
+  readonly damage?: string;
+}
+
+/** A backup as a readable image. Any number of reads at a time. */
+export interface BackupImage {
+  readonly backupId: string;
+  readonly sizeBytes: number;
+  readonly blockBytes: number;
+  /** The whole image in order, from offset 0 to its size, without gaps. */
+  extents(): AsyncIterable<ImageExtent>;
+  /** Fills `output` with the bytes at `offset` (a multiple of `blockBytes`; `output` at most `segmentBytes` long and a
+   *  multiple of `blockBytes`; behind the end of the image there are zeros). `scratch`: as long as `output`.
+   *  Damaged ranges are zeros in `output` and listed; an empty list means that all bytes are verified. */
+  read(offset: number, output: Uint8Array, scratch: Uint8Array): Promise<DamagedRange[]>;
+}
+
+export interface WriteCounts {
+  readonly readBytes: number;
+  readonly zeroBytes: number;
+  readonly knownBytes: number;
+  readonly newBytes: number;
+  readonly storedBytes: number;
+}
+
+/** One backup in the making. */
+export interface BackupWriter {
+  /** Seals `length` bytes of `fd` at `position`, a multiple of `segmentBytes`. Calls begin in ascending order, several may be
+   *  under way; what no call covers is zeros. `input`, `output`: lent memory of `segmentBytes` each. */
+  seal(fd: number, position: number, length: number, input: Uint8Array, output: Uint8Array): Promise<void>;
+  counts(): WriteCounts;
+  /** W1: everything sealed is durable; W2: the manifest is. Resolves with the manifest as written. */
+  finish(fields: ManifestFields): Promise<Manifest>;
+  /** Leaves nothing but unreferenced chunks. */
+  abort(): Promise<void>;
+}
+
+/** What the maker of a backup knows and the repository does not. */
+export type ManifestFields = Pick<Manifest, 'backup' | 'volume' | 'consistency'>;
+
+export interface RepositoryStatistics {
+  readonly backups: number;
+  readonly packs: number;
+  readonly blocks: number;
+  readonly storedBytes: number;
+  readonly indexBytes: number;
+  readonly freeBytes: number | undefined;
+}
+
+/** What `check` found. Counts are whole; lists are cut at `damageRangesMax`. */
+export interface CheckReport {
+  readonly backupsChecked: number;
+  readonly packsChecked: number;
+  readonly damagedBackups: readonly {
+    backupId: string;
+    volumeName: string;
+    ranges: readonly DamagedRange[];
+  }[];
+  readonly damagedManifests: readonly { key: string; reason: string }[];
+  readonly damagedPacks: readonly { key: string; reason: string }[];
+}
+
+export interface Progress {
+  (done: { readonly bytesDone: number; readonly bytesTotal: number; readonly phase: string }): void;
+}
+
+export interface Repository {
+  readonly url: string;
+  readonly id: string;
+  readonly kind: 'native';
+  readonly blockBytes: number;
+  readonly createdAt: string;
+  /** Begins a backup. REPOSITORY_READ_ONLY, REPOSITORY_LOCKED. */
+  openWriter(volumeBytes: number): Promise<BackupWriter>;
+  /** `fresh`: nothing that was read before counts; for verification. */
+  openImage(manifest: Manifest, options?: { fresh?: boolean }): BackupImage;
+  /** MANIFEST_MISSING, MANIFEST_CORRUPT. */
+  manifest(backupId: string): Promise<Manifest>;
+  /** Every manifest there is; one that can't be read comes as its fault. */
+  manifests(): AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }>;
+  /** The backup does not exist any more when it resolves; its chunks stay until a sweep. */
+  removeManifest(backupId: string): Promise<void>;
+  /** Changed extents between two images, found by walking where the digests differ; O(difference). */
+  differences(a: Manifest, b: Manifest): AsyncIterable<{ offset: number; length: number }>;
+  /** Makes the index anew from the packs; gives the packs that could not be read. */
+  rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]>;
+  /** Without `readData`: manifests, maps, and the presence and length of all that they name. With: every byte too. */
+  check(options: { readData: boolean }, progress: Progress, signal: AbortSignal): Promise<CheckReport>;
+  statistics(): Promise<RepositoryStatistics>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,241 @@
+/** A storage on a local (or mounted) folder. Source of the durability rules: rename(2), fsync(2), open(2).
+ *
+ *  Promises: bytes are synced before they get their name, and the folder after it; a temporary file is under `tmp/` until
+ *  then, and what a crash left there is removed when the storage is opened for writing by its only user of that name.
+ *  Knows nothing of what the bytes mean. */
+
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import {
+  access,
+  type FileHandle,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errnoOf, Fault } from '../base/faults.ts';
+import { syncFolder } from '../base/files.ts';
+import { OpenFiles } from './open-files.ts';
+import type { Storage, StoredObject, Upload } from './storage.ts';
+
+/** The fault that a system error on `path` means to who uses the storage. */
+function storageFault(what: string, path: string, thrown: unknown): Fault {
+  if (thrown instanceof Fault) return thrown;
+  const errno = errnoOf(thrown) ?? String(thrown);
+  const message = `Cannot ${what} "${path}": ${errno}`;
+  if (errno === 'ENOENT' || errno === 'ENOTDIR')
+    return new Fault('OBJECT_MISSING', message, { cause: thrown });
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') return new Fault('STORAGE_FULL', message, { cause: thrown });
+  if (errno === 'EROFS' || errno === 'EACCES' || errno === 'EPERM') {
+    return new Fault('REPOSITORY_READ_ONLY', message, { cause: thrown });
+  }
+  return new Fault('STORAGE_FAILED', message, { cause: thrown });
+}
+
+class DirectoryUpload implements Upload {
+  readonly #root: string;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  #ended = false;
+
+  constructor(root: string, path: string, file: FileHandle) {
+    this.#root = root;
+    this.#path = path;
+    this.#file = file;
+  }
+
+  async write(position: number, bytes: Uint8Array): Promise<void> {
+    try {
+      let done = 0;
+      while (done < bytes.length) {
+        const { bytesWritten } = await this.#file.write(bytes, done, bytes.length - done, position + done);
+        done += bytesWritten;
+      }
+    } catch (thrown) {
+      throw storageFault('write to', this.#path, thrown);
+    }
+  }
+
+  async commit(key: string): Promise<void> {
+    const path = join(this.#root, key);
+    try {
+      await this.#file.datasync();
+      await this.#file.close();
+      this.#ended = true;
+      if ((await mkdir(dirname(path), { recursive: true })) !== undefined)
+        await syncFolder(dirname(dirname(path)));
+      await rename(this.#path, path);
+      await syncFolder(dirname(path));
+    } catch (thrown) {
+      await this.abort();
+      throw storageFault('store', path, thrown);
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#ended) await this.#file.close().catch(() => undefined);
+    this.#ended = true;
+    await rm(this.#path, { force: true }).catch(() => undefined);
+  }
+}
+
+export class DirectoryStorage implements Storage {
+  readonly url: string;
+  readonly #root: string;
+  /** Name of the folder for what is being written; each user of the storage has its own. */
+  readonly #workshop: string;
+  readonly #files = new OpenFiles();
+
+  private constructor(root: string, workshop: string) {
+    this.#root = root;
+    this.url = `file://${root}`;
+    this.#workshop = join(root, 'tmp', workshop);
+  }
+
+  /** `user`: a name that no other user of this storage has at the same time; what a crash of the same user left is removed. */
+  static async open(root: string, user: string): Promise<DirectoryStorage> {
+    const storage = new DirectoryStorage(root, user);
+    await rm(storage.#workshop, { recursive: true, force: true }).catch(() => undefined);
+    return storage;
+  }
+
+  async writable(): Promise<boolean> {
+    return access(this.#root, constants.W_OK).then(
+      () => this.#probe(),
+      () => false,
+    );
+  }
+
+  /** Root passes every permission check: only a write tells that a file system takes one. */
+  async #probe(): Promise<boolean> {
+    const path = join(this.#root, `.probe-${randomBytes(4).toString('hex')}`);
+    try {
+      await (await open(path, 'wx')).close();
+      return true;
+    } catch (thrown) {
+      // A full disk is a writable one: the fault of the write itself says more.
+      return errnoOf(thrown) === 'ENOSPC';
+    } finally {
+      await rm(path, { force: true }).catch(() => undefined);
+    }
+  }
+
+  async freeBytes(): Promise<number | undefined> {
+    const { bavail, bsize } = await statfs(this.#root);
+    return bavail * bsize;
+  }
+
+  async put(key: string, bytes: Uint8Array): Promise<void> {
+    const upload = await this.upload();
+    try {
+      await upload.write(0, bytes);
+      await upload.commit(key);
+    } catch (thrown) {
+      await upload.abort();
+      throw thrown;
+    }
+  }
+
+  async upload(): Promise<Upload> {
+    const path = join(this.#workshop, randomBytes(8).toString('hex'));
+    try {
+      await mkdir(this.#workshop, { recursive: true });
+      return new DirectoryUpload(this.#root, path, await open(path, 'wx', 0o640));
+    } catch (thrown) {
+      const fault = storageFault('write to', path, thrown);
+      throw fault.code === 'OBJECT_MISSING'
+        ? new Fault('STORAGE_FAILED', fault.message, { cause: thrown })
+        : fault;
+    }
+  }
+
+  async get(key: string, limitBytes: number): Promise<Buffer> {
+    const path = join(this.#root, key);
+    try {
+      const { size } = await stat(path);
+      if (size > limitBytes)
+        throw new Fault('STORAGE_FAILED', `Cannot read "${path}": it is larger than ${limitBytes} bytes`);
+      const bytes = Buffer.alloc(size);
+      await this.read(key, 0, bytes);
+      return bytes;
+    } catch (thrown) {
+      throw storageFault('read', path, thrown);
+    }
+  }
+
+  async read(key: string, position: number, output: Uint8Array): Promise<void> {
+    const path = join(this.#root, key);
+    try {
+      await this.#files.use(path, async (file) => {
+        let done = 0;
+        while (done < output.length) {
+          const { bytesRead } = await file.read(output, done, output.length - done, position + done);
+          if (bytesRead === 0)
+            throw new Fault('OBJECT_MISSING', `Cannot read "${path}": it ends at byte ${position + done}`);
+          done += bytesRead;
+        }
+      });
+    } catch (thrown) {
+      throw storageFault('read', path, thrown);
+    }
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    try {
+      return (await stat(join(this.#root, key))).size;
+    } catch (thrown) {
+      const fault = storageFault('look at', join(this.#root, key), thrown);
+      if (fault.code === 'OBJECT_MISSING') return undefined;
+      throw fault;
+    }
+  }
+
+  async *list(prefix: string): AsyncIterable<StoredObject> {
+    const path = join(this.#root, prefix);
+    let folder: Awaited<ReturnType<typeof opendir>>;
+    try {
+      folder = await opendir(path);
+    } catch (thrown) {
+      if (errnoOf(thrown) === 'ENOENT') return;
+      throw storageFault('list', path, thrown);
+    }
+    for await (const entry of folder) {
+      const key = `${prefix}${entry.name}`;
+      if (entry.isDirectory()) yield* this.list(`${key}/`);
+      else if (entry.isFile()) {
+        const sizeBytes = await this.size(key);
+        if (sizeBytes !== undefined) yield { key, sizeBytes };
+      }
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    const path = join(this.#root, key);
+    this.#files.forget(path);
+    try {
+      await rm(path, { force: true });
+      await syncFolder(dirname(path));
+    } catch (thrown) {
+      const fault = storageFault('remove', path, thrown);
+      if (fault.code !== 'OBJECT_MISSING') throw fault;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#files.clear();
+    await rm(this.#workshop, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** True where the folder exists and holds nothing. */
+export const isEmptyFolder = async (path: string): Promise<boolean> =>
+  readdir(path).then(
+    (names) => names.length === 0,
+    () => false,
+  );

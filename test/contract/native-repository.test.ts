@@ -1,0 +1,186 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { KiB, MiB } from '../../daemon/base/bytes.ts';
+import { segmentBytes } from '../../daemon/base/limits.ts';
+import type { Manifest } from '../../daemon/format/manifest.ts';
+import type { Repository } from '../../daemon/repository/repository.ts';
+import { fieldsOf, openTestRepository, temporaryFolder } from '../support/repository.ts';
+
+/** Backs up `bytes` by way of a file, with all segments under way at the same time. */
+async function store(repository: Repository, folder: string, bytes: Buffer): Promise<Manifest> {
+  const path = join(folder, 'volume.img');
+  await writeFile(path, bytes);
+  const file = await open(path);
+  try {
+    const writer = await repository.openWriter(bytes.length);
+    const segments: Promise<void>[] = [];
+    for (let at = 0; at < bytes.length; at += segmentBytes) {
+      const length = Math.min(segmentBytes, bytes.length - at);
+      segments.push(
+        writer.seal(file.fd, at, length, new Uint8Array(segmentBytes), new Uint8Array(segmentBytes)),
+      );
+    }
+    await Promise.all(segments);
+    return await writer.finish(fieldsOf(randomUUID(), bytes.length));
+  } finally {
+    await file.close();
+  }
+}
+
+async function load(repository: Repository, manifest: Manifest) {
+  const image = repository.openImage(manifest, { fresh: true });
+  const bytes = Buffer.alloc(image.sizeBytes, 0xff);
+  const damaged = [];
+  let next = 0;
+  for await (const extent of image.extents()) {
+    expect(extent.offset).toBe(next);
+    next += extent.length;
+    if (!extent.data) bytes.fill(0, extent.offset, next);
+    else if (extent.damage !== undefined) damaged.push(extent);
+    else {
+      const output = new Uint8Array(Math.ceil(extent.length / image.blockBytes) * image.blockBytes);
+      damaged.push(...(await image.read(extent.offset, output, new Uint8Array(output.length))));
+      bytes.set(output.subarray(0, extent.length), extent.offset);
+    }
+  }
+  expect(next).toBe(image.sizeBytes);
+  return { bytes, damaged };
+}
+
+const sample = (): Buffer =>
+  Buffer.concat([
+    randomBytes(3 * MiB),
+    Buffer.alloc(5 * MiB),
+    Buffer.alloc(2 * MiB, 'basalt'),
+    randomBytes(100_001),
+  ]);
+
+test.each([16, 32, 64, 128, 256])(
+  'what was stored in blocks of %i KiB comes back byte for byte',
+  async (size) => {
+    const folder = await temporaryFolder();
+    await using opened = await openTestRepository(folder, { blockBytes: size * KiB });
+    const bytes = sample();
+    const manifest = await store(opened.repository, folder, bytes);
+    const loaded = await load(opened.repository, manifest);
+    expect(loaded.damaged).toEqual([]);
+    expect(loaded.bytes.equals(bytes)).toBe(true);
+  },
+);
+
+test('a map of several levels is built, walked and compared', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder, { blockBytes: 16 * KiB });
+  // A leaf covers 8 MiB of blocks of 16 KiB: 40 MiB is five leaves under one page.
+  const bytes = Buffer.concat([randomBytes(9 * MiB), Buffer.alloc(20 * MiB), randomBytes(11 * MiB)]);
+  const first = await store(opened.repository, folder, bytes);
+  expect(first.map.height).toBe(2);
+  expect((await load(opened.repository, first)).bytes.equals(bytes)).toBe(true);
+  bytes.fill(7, 12 * MiB, 12 * MiB + 5);
+  bytes.fill(0, MiB, 2 * MiB);
+  const second = await store(opened.repository, folder, bytes);
+  const third = await store(opened.repository, folder, bytes.subarray(0, 6 * MiB + 3));
+  expect((await load(opened.repository, second)).bytes.equals(bytes)).toBe(true);
+  const ranges = async (a: Manifest, b: Manifest) => {
+    const found = [];
+    for await (const range of opened.repository.differences(a, b)) found.push(range);
+    return found;
+  };
+  const changed = [
+    { offset: MiB, length: MiB },
+    { offset: 12 * MiB, length: 16 * KiB },
+  ];
+  expect(await ranges(first, second)).toEqual(changed);
+  expect(await ranges(second, first)).toEqual(changed);
+  expect(await ranges(second, second)).toEqual([]);
+  expect(third.map.height).toBe(1);
+  expect(await ranges(third, second)).toEqual([{ offset: 6 * MiB, length: 34 * MiB }]);
+});
+
+test('the same volume again stores nothing', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = sample();
+  const first = await store(opened.repository, folder, bytes);
+  const packs = (await opened.repository.statistics()).packs;
+  const second = await store(opened.repository, folder, bytes);
+  expect(second.statistics.stored_bytes).toBe(0);
+  expect(second.map.root).toBe(first.map.root);
+  expect((await opened.repository.statistics()).packs).toBe(packs);
+});
+
+test('the index made anew from the packs gives the same bytes', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = sample();
+  const manifest = await store(opened.repository, folder, bytes);
+  await opened.index.clear();
+  expect((await load(opened.repository, manifest)).damaged.length).toBeGreaterThan(0);
+  await opened.repository.rebuildIndex(() => undefined, new AbortController().signal);
+  expect((await load(opened.repository, manifest)).bytes.equals(bytes)).toBe(true);
+});
+
+async function packFiles(root: string): Promise<string[]> {
+  const names = await readdir(join(root, 'packs'), { recursive: true });
+  return names.filter((name) => name.endsWith('.pack')).map((name) => join(root, 'packs', name));
+}
+
+test('any flipped bit of a pack is reported, and never served', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = Buffer.concat([randomBytes(600 * KiB), Buffer.alloc(400 * KiB, 'text')]);
+  const manifest = await store(opened.repository, folder, bytes);
+  const [path] = await packFiles(opened.root);
+  const pack = await readFile(path ?? '');
+  for (let at = 16; at < pack.length; at += 20_011) {
+    const broken = Buffer.from(pack);
+    broken.writeUInt8(broken.readUInt8(at) ^ (1 << (at % 8)), at);
+    await writeFile(path ?? '', broken);
+    const report = await opened.repository.check(
+      { readData: true },
+      () => undefined,
+      new AbortController().signal,
+    );
+    expect(report.damagedPacks.length).toBe(1);
+    const loaded = await load(opened.repository, manifest);
+    for (const { offset, length } of loaded.damaged)
+      bytes.copy(loaded.bytes, offset, offset, offset + length);
+    expect(loaded.bytes.equals(bytes)).toBe(true);
+    // What is damaged is named alike by both: a flip in the directory damages no block.
+    const ranges = report.damagedBackups[0]?.ranges ?? [];
+    expect(ranges.reduce((sum, range) => sum + range.length, 0)).toBe(
+      loaded.damaged.reduce((sum, range) => sum + Math.min(range.length, bytes.length - range.offset), 0),
+    );
+  }
+});
+
+test('a block found corrupt is stored anew by the next backup, which mends the older one', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = randomBytes(300 * KiB);
+  const manifest = await store(opened.repository, folder, bytes);
+  const [path] = await packFiles(opened.root);
+  const pack = await readFile(path ?? '');
+  pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
+  await writeFile(path ?? '', pack);
+  expect((await load(opened.repository, manifest)).damaged).toMatchObject([
+    { offset: 64 * KiB, length: 64 * KiB },
+  ]);
+  await store(opened.repository, folder, bytes);
+  const mended = await load(opened.repository, manifest);
+  expect(mended.damaged).toEqual([]);
+  expect(mended.bytes.equals(bytes)).toBe(true);
+});
+
+test('a pack that is gone is no reason to take its blocks for stored', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = randomBytes(2 * MiB);
+  const manifest = await store(opened.repository, folder, bytes);
+  for (const path of await packFiles(opened.root)) await rm(path);
+  expect((await load(opened.repository, manifest)).damaged.length).toBeGreaterThan(0);
+  const again = await store(opened.repository, folder, bytes);
+  expect((await load(opened.repository, again)).bytes.equals(bytes)).toBe(true);
+});

@@ -1,0 +1,69 @@
+/** A native repository in a temporary folder, with real storage, index and addon. */
+
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KiB, MiB } from '../../daemon/base/bytes.ts';
+import { segmentBytes } from '../../daemon/base/limits.ts';
+import { initRepository, openRepository } from '../../daemon/repository/native/open.ts';
+import type { ManifestFields } from '../../daemon/repository/repository.ts';
+import { DirectoryStorage } from '../../daemon/storage/directory.ts';
+import type { Storage } from '../../daemon/storage/storage.ts';
+import { native } from '../../native/native.ts';
+
+export async function temporaryFolder(): Promise<string> {
+  return await mkdtemp(join(tmpdir(), 'basalt-test-'));
+}
+
+export async function openTestRepository(
+  folder: string,
+  options: { blockBytes?: number; wrap?: (storage: Storage) => Storage } = {},
+) {
+  const root = join(folder, 'repository');
+  await mkdir(root, { recursive: true });
+  const bare: Storage = await DirectoryStorage.open(root, 'test');
+  const storage = options.wrap?.(bare) ?? bare;
+  const hash = (bytes: Uint8Array) => native.hash(bytes);
+  const config = await initRepository(
+    storage,
+    hash,
+    options.blockBytes ?? 64 * KiB,
+    '2026-01-01T00:00:00.000Z',
+  );
+  const index = native.openIndex(join(folder, 'index.mdb'), 1024 * MiB);
+  const memory = {
+    pages: new Uint8Array(native.allocateArena(MiB)),
+    input: new Uint8Array(native.allocateArena(segmentBytes)),
+    output: new Uint8Array(native.allocateArena(segmentBytes)),
+  };
+  const parts = { storage, index, hash, decode: native.decode, config, compressionLevel: 1 };
+  const { repository } = await openRepository(parts, memory, new AbortController().signal);
+  return {
+    repository,
+    index,
+    root,
+    async [Symbol.asyncDispose]() {
+      await repository.close();
+      index.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export const fieldsOf = (id: string, sizeBytes: number): ManifestFields => ({
+  backup: {
+    id,
+    name: null,
+    description: null,
+    project_id: 'default',
+    parent_id: null,
+    snapshot_id: null,
+    container: null,
+    availability_zone: null,
+    metadata: {},
+    created_at: '2026-01-01T00:00:00.000Z',
+    data_timestamp: '2026-01-01T00:00:00.000Z',
+  },
+  volume: { id: 'volume', name: 'volume', source: 'file:///volume', size_bytes: sizeBytes },
+  consistency: 'clean',
+});

@@ -1,0 +1,134 @@
+/** The one table of settings: name, shape, default, a sentence, and where else the name is known. The loader, `config
+ *  show`, `config check` and `docs/settings.md` are made from these rows.
+ *  Promises: a name never changes its meaning. What it does not know: files, flags in use, the machine. */
+
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { GiB, MiB } from '../base/bytes.ts';
+import type { Shape } from './shapes.ts';
+import * as shape from './shapes.ts';
+
+export interface SettingRow<T> {
+  readonly shape: Shape<T>;
+  /** The value where nobody says otherwise; some follow from the state folder. */
+  readonly initial: (stateDir: string) => T;
+  /** How the default is written in the manual, where it is not the same everywhere. */
+  readonly initialText?: string;
+  readonly about: string;
+  /** True where a reload takes a new value up; false where it needs a restart. */
+  readonly live: boolean;
+  /** The flag of `basaltd` that sets it. */
+  readonly flag?: string;
+  /** What Cinder calls it. */
+  readonly cinder?: string;
+}
+
+const setting = <T>(row: SettingRow<T>): SettingRow<T> => row;
+
+export const stateDirDefault = '/var/lib/basalt';
+export const settingsFileDefault = '/etc/basalt/basaltd.toml';
+export const socketDefault = '/run/basalt/basaltd.sock';
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+export const blockSizes = [16384, 32768, 65536, 131072, 262144] as const;
+
+export const settings = {
+  state_dir: setting({
+    shape: shape.path,
+    initial: () => stateDirDefault,
+    about: 'Folder of everything that is local to this host: catalog, index, lock, journals.',
+    live: false,
+    flag: 'state-dir',
+    cinder: 'state_path',
+  }),
+  socket: setting({
+    shape: shape.path,
+    initial: (stateDir) => (stateDir === stateDirDefault ? socketDefault : join(stateDir, 'basaltd.sock')),
+    initialText: `\`${socketDefault}\`; with another \`state_dir\`: \`<state_dir>/basaltd.sock\``,
+    about: 'Unix socket on which the daemon takes commands.',
+    live: false,
+    flag: 'socket',
+  }),
+  repository: setting({
+    shape: shape.url,
+    initial: (stateDir) => pathToFileURL(join(stateDir, 'repository')).href,
+    initialText: '`file://<state_dir>/repository`',
+    about: 'Where backups are kept, as a URL; an absolute path is taken as a `file://` URL.',
+    live: false,
+    flag: 'repository',
+    cinder: 'backup_posix_path, backup_mount_point_base',
+  }),
+  view_dir: setting({
+    shape: shape.pathOrNone,
+    initial: (stateDir) => join(stateDir, 'view'),
+    initialText: '`<state_dir>/view`',
+    about: 'Folder under which every backup is visible as files; "none" switches the view off.',
+    live: false,
+    flag: 'view-dir',
+  }),
+  restore_dir: setting({
+    shape: shape.path,
+    initial: (stateDir) => join(stateDir, 'restored'),
+    initialText: '`<state_dir>/restored`',
+    about: 'Where a restore that names no target makes its new file volume.',
+    live: true,
+  }),
+  memory_limit: setting({
+    shape: shape.size(64 * MiB, 1024 * GiB),
+    initial: () => 256 * MiB,
+    about:
+      'Bytes of all buffers together. More makes jobs faster, never necessary; the process itself adds a fixed base.',
+    live: false,
+  }),
+  max_operations: setting({
+    shape: shape.integer(1, 1000),
+    initial: () => 15,
+    about: 'Backups and restores that may run at the same time; the others wait in a queue.',
+    live: true,
+    cinder: 'backup_max_operations',
+  }),
+  compression_level: setting({
+    shape: shape.integer(0, 19),
+    initial: () => 1,
+    about:
+      'zstd level for new blocks; 0 stores them as they are. A block that does not shrink is never compressed.',
+    live: true,
+    cinder: 'backup_compression_algorithm',
+  }),
+  block_bytes: setting({
+    shape: shape.oneOf(blockSizes),
+    initial: () => 65536 as const,
+    about:
+      'Block size of a repository that `basaltctl repository init` makes; an existing one keeps its own.',
+    live: true,
+    cinder: 'backup_sha_block_size_bytes',
+  }),
+  admin_group: setting({
+    shape: shape.groupName,
+    initial: () => 'basalt',
+    about: 'Group that owns the socket and whose members administer, as root does.',
+    live: false,
+  }),
+  project_grants: setting({
+    shape: shape.grants,
+    initial: () => [],
+    initialText: '`[]`',
+    about:
+      'Projects that other users may act for, by uid or gid. They also need access to the socket itself.',
+    live: false,
+  }),
+  log_level: setting({
+    shape: shape.oneOf(logLevels),
+    initial: () => 'info' as const,
+    about: 'Least severe level that is logged.',
+    live: true,
+    cinder: 'debug',
+  }),
+} as const;
+
+export type SettingName = keyof typeof settings;
+type ValueOf<Row> = Row extends SettingRow<infer T> ? T : never;
+/** The values in force. */
+export type Settings = { readonly [N in SettingName]: ValueOf<(typeof settings)[N]> };
+
+export const settingNames = Object.keys(settings) as readonly SettingName[];
+export const isSettingName = (text: string): text is SettingName => Object.hasOwn(settings, text);

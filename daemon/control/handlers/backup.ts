@@ -1,0 +1,47 @@
+/** backup.*: one function a method. */
+
+import { createBackup } from '../../jobs/backup-job.ts';
+import { deleteBackup } from '../../jobs/delete-job.ts';
+import { findBackup } from '../../jobs/find.ts';
+import { diffBackups } from '../../jobs/repository-jobs.ts';
+import { restoreBackup } from '../../jobs/restore-job.ts';
+import { verifyBackup } from '../../jobs/verify-job.ts';
+import { pageOf } from '../listing.ts';
+import { presentBackup } from '../present.ts';
+import type { HandlerParts, Some } from './parts.ts';
+
+export const backupHandlers = ({
+  services,
+}: HandlerParts): Some<
+  | 'backup.create'
+  | 'backup.list'
+  | 'backup.show'
+  | 'backup.delete'
+  | 'backup.restore'
+  | 'backup.verify'
+  | 'backup.diff'
+> => ({
+  'backup.create': async ({ volume, project, incremental, force, properties, ...rest }) => {
+    const { name = null, description = null, container = null, availability_zone = null } = rest;
+    const named = { name, description, container, availability_zone };
+    const order = { volume, project, incremental, force, properties, ...named };
+    const { backup, job } = await createBackup(services, order);
+    return { backup: presentBackup(backup), job_id: job.id };
+  },
+  'backup.list': async (params, caller) => {
+    const { backups, next_marker } = pageOf(services.catalog, params, (project) => caller.mayActFor(project));
+    return { backups: backups.map(presentBackup), next_marker };
+  },
+  'backup.show': async ({ backup, project }) => presentBackup(findBackup(services.catalog, backup, project)),
+  'backup.delete': async ({ backup, project, force }) => ({
+    job_id: (await deleteBackup(services, backup, project, force)).id,
+  }),
+  'backup.restore': async ({ backup, project, force, differential, target, name }) => {
+    const made = await restoreBackup(services, { backup, project, force, differential, target, name });
+    return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
+  },
+  'backup.verify': async ({ backup, project }) => ({
+    job_id: (await verifyBackup(services, backup, project)).id,
+  }),
+  'backup.diff': async ({ a, b, project }) => await diffBackups(services, a, b, project),
+});

@@ -1,0 +1,57 @@
+/** job.*, mount, unmount, view.list: one function a method. */
+
+import { Fault } from '../../base/faults.ts';
+import { mountBackup, unmountBackup } from '../../jobs/mount-job.ts';
+import type { JobReport } from '../../jobs/report.ts';
+import { presentJob, presentMount } from '../present.ts';
+import type { HandlerParts, Some } from './parts.ts';
+
+/** Events of one job are at least so far apart, but for its last one. */
+const eventGapMs = 200;
+
+export const jobHandlers = ({
+  services,
+}: HandlerParts): Some<
+  'job.list' | 'job.show' | 'job.watch' | 'job.cancel' | 'mount' | 'unmount' | 'view.list'
+> => {
+  const { jobs, clock, catalog } = services;
+  const found = (id: string, project: string): JobReport => {
+    const report = jobs.report(id);
+    if (report.record.project_id === project) return report;
+    throw new Fault('JOB_UNKNOWN', `Cannot find job "${id}"`);
+  };
+  return {
+    'job.list': async ({ active, limit, project }) => {
+      const all = jobs.list().filter(({ record }) => record.project_id === project);
+      const wanted = active ? all.filter(({ record }) => record.finished_at === null) : all;
+      return { jobs: wanted.slice(0, limit).map(presentJob) };
+    },
+    'job.show': async ({ job, project }) => presentJob(found(job, project)),
+    'job.watch': async ({ job, project }, caller) => {
+      found(job, project);
+      let [lastMs, lastPhase] = [0, ''];
+      const tell = (report: JobReport) => {
+        const nowMs = clock.now();
+        if (nowMs - lastMs < eventGapMs && report.phase === lastPhase) return;
+        [lastMs, lastPhase] = [nowMs, report.phase];
+        caller.emit(presentJob(report));
+      };
+      return presentJob(await jobs.watch(job, tell, caller.signal));
+    },
+    'job.cancel': async ({ job, project }) => {
+      found(job, project);
+      return presentJob(await jobs.cancel(job));
+    },
+    mount: async ({ backup, directory, partition = null, project }) => {
+      const { mount, job } = await mountBackup(services, { backup, directory, partition, project });
+      return { mount: presentMount(mount), job_id: job.id };
+    },
+    unmount: async ({ directory, project }) => ({
+      job_id: (await unmountBackup(services, directory, project)).id,
+    }),
+    'view.list': async ({ project }) => ({
+      view_dir: services.view()?.directory ?? null,
+      mounts: [...catalog.all('mounts')].filter(({ project_id }) => project_id === project).map(presentMount),
+    }),
+  };
+};

@@ -1,0 +1,49 @@
+/** Records and reports as the values that travel over the socket. Pure. */
+
+import { GiB } from '../base/bytes.ts';
+import type { BackupRecord, MountRecord, VolumeRecord } from '../catalog/records.ts';
+import type { JobReport } from '../jobs/report.ts';
+import type { BackupValue, JobValue, MountValue, VolumeValue } from '../protocol/values.ts';
+
+const sizeInGiB = (bytes: number): number => Math.ceil(bytes / GiB);
+
+export const presentVolume = (record: VolumeRecord): VolumeValue => ({
+  ...record,
+  size: sizeInGiB(record.size_bytes),
+});
+
+export const presentBackup = (record: BackupRecord): BackupValue => ({
+  ...record,
+  metadata: { ...record.metadata },
+  size: sizeInGiB(record.size_bytes),
+  // In a native repository every backup is complete: none depends on another.
+  has_dependent_backups: false,
+});
+
+export function presentJob(report: JobReport): JobValue {
+  const { id, kind, status, project_id, backup_id, volume_id, created_at, finished_at, fault, result } =
+    report.record;
+  return {
+    id,
+    kind,
+    status,
+    project_id,
+    backup_id,
+    volume_id,
+    created_at,
+    finished_at,
+    phase: report.phase,
+    bytes_done: report.bytesDone,
+    bytes_total: report.bytesTotal,
+    bytes_per_second: report.bytesPerSecond,
+    seconds_left: report.secondsLeft,
+    waiting_for: report.waitingFor,
+    fault,
+    result,
+  };
+}
+
+export const presentMount = (record: MountRecord): MountValue => {
+  const { id, backup_id, directory, partition, file_system, loop_device, created_at } = record;
+  return { id, backup_id, directory, partition, file_system, loop_device, created_at };
+};

@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import { claim, isRead } from '../../../daemon/devices/claims.ts';
+import { walkExtents } from '../../../daemon/devices/extents.ts';
+import { deviceNumber } from '../../../daemon/devices/locate.ts';
+import { parseMountLine } from '../../../daemon/devices/mount-table.ts';
+import { parseDescriptor } from '../../../daemon/devices/writers.ts';
+
+test('a line of the mount table is read with optional fields and escaped names', () => {
+  expect(
+    parseMountLine(
+      '36 35 98:0 /sub /mnt/a\\040b\\134c rw,noatime shared:2 master:1 - ext3 /dev/root\\040x rw,errors=continue',
+    ),
+  ).toEqual({ number: '98:0', mountPoint: '/mnt/a b\\c', device: '/dev/root x' });
+  expect(parseMountLine('')).toBeUndefined();
+});
+
+test('device numbers beyond eight bits are read as the kernel prints them', () => {
+  expect(deviceNumber(0x0701n)).toBe('7:1');
+  expect(deviceNumber(0x103_00n)).toBe('259:0');
+  expect(deviceNumber(0x12_3ab_cd_45n)).toBe('3021:1194565');
+});
+
+test.each([
+  ['flags:\t0100000\nmnt_id:\t27\nino:\t5', false, '5'],
+  ['flags:\t0100001\nino:\t77', true, '77'],
+  ['flags:\t02100002\n', true, undefined],
+  ['flags:\t010000002\n', false, undefined],
+  ['', false, undefined],
+])('the descriptor %j counts as writable: %s', (text, writable, inode) => {
+  expect(parseDescriptor(text)).toEqual({ writable, inode });
+});
+
+test('claims let in many readers or one writer, and end once', () => {
+  const first = claim('k', 'read');
+  const second = claim('k', 'read');
+  expect(claim('k', 'write')).toBeUndefined();
+  first?.();
+  first?.();
+  expect(isRead('k')).toBe(true);
+  expect(claim('k', 'write')).toBeUndefined();
+  second?.();
+  const writer = claim('k', 'write');
+  expect(writer).toBeDefined();
+  expect(claim('k', 'read')).toBeUndefined();
+  expect(claim('other', 'write')).toBeDefined();
+  writer?.();
+  expect(isRead('k')).toBe(false);
+});
+
+test('runs of one kind that follow one another come out as one', async () => {
+  const answers = new Map([
+    [0, { data: true, end: 10 }],
+    [10, { data: true, end: 15 }],
+    [15, { data: false, end: 18 }],
+    [18, { data: false, end: 20 }],
+  ]);
+  const native = { nextExtent: (_fd: number, position: number) => Promise.resolve(answers.get(position)) };
+  const runs = [];
+  for await (const run of walkExtents(native, 0, 30)) runs.push(run);
+  expect(runs).toEqual([
+    { offset: 0, length: 15, data: true },
+    { offset: 15, length: 5, data: false },
+    { offset: 20, length: 10, data: true },
+  ]);
+});

@@ -1,0 +1,58 @@
+/** What a backup reads from and a restore writes to, whatever kind of device is behind it.
+ *  Promises: a target is not touched before its size, kind and use were checked; a source is opened read-only.
+ *  Knows nothing of repositories or jobs. */
+
+/** A run of bytes that holds data, or is known to read as zeros. */
+export interface Extent {
+  readonly offset: number;
+  readonly length: number;
+  readonly data: boolean;
+}
+
+export interface Source {
+  /** The URL it was opened with, in full form (`file:///…`, `block:///dev/…`, `loop:///…`). */
+  readonly url: string;
+  readonly fd: number;
+  readonly sizeBytes: number;
+  /** Evidence kept in the backup record: how it was used when it was read. Empty: nobody used it. */
+  readonly usedBy: readonly string[];
+  /** All of the source in order, from offset 0 to its size, without gaps; holes are not read. Bounded memory. */
+  extents(): AsyncIterable<Extent>;
+  /** SOURCE_CHANGED if the size is not the one it was opened with. */
+  checkUnchanged(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Target {
+  readonly url: string;
+  readonly fd: number;
+  /** Size of the target now (a new file: the size asked for). */
+  readonly sizeBytes: number;
+  /** True where every byte is known to read as zero (a file made just now): zeros need no write. */
+  readonly blank: boolean;
+  /** Makes everything written durable, gives a new file its name, and closes. */
+  commit(): Promise<void>;
+  /** Closes without the promise of durability; a file made by `openTarget` is removed again. */
+  abort(): Promise<void>;
+}
+
+export interface OpenSourceOptions {
+  /** Read it although something uses it. */
+  readonly force: boolean;
+}
+
+export interface OpenTargetOptions {
+  /** Bytes the target must hold. A new file gets this size. */
+  readonly sizeBytes: number;
+  /** Permits writing over an existing file. A block device needs it too. Never overrides "in use". */
+  readonly force: boolean;
+  /** Where a file that is being made lives until `commit`, so that a crash can be cleaned up; told before it is made. */
+  readonly onTemporary?: (path: string) => Promise<void>;
+}
+
+/** What `describeDevice` can say of a URL without opening it for use. */
+export interface DeviceDescription {
+  readonly url: string;
+  readonly kind: 'file' | 'block' | 'loop';
+  readonly sizeBytes: number;
+}

@@ -137,6 +137,7 @@ class FuseSession {
   std::optional<Failure> Mount();
   std::optional<Failure> StartThreads();
   void Detach();
+  std::string MountType() const { return "fuse." + configuration_.name; }
   void FailPending();
   void Serve();
   void Ask(fuse_req_t request, FuseEvent event, const fuse_file_info& file);
@@ -180,7 +181,7 @@ class FuseSession {
   FuseStatistics statistics_;
 };
 
-// "major:minor" of what is mounted on top at `path`; empty where nothing is.
-std::string MountedDevice(const std::string& path);
+// "major:minor" of what is mounted on top at `path`; empty where that is nothing, or not of `type`.
+std::string MountedDevice(const std::string& path, const std::string& type);
 
 }  // namespace basalt

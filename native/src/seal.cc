@@ -26,7 +26,8 @@ ZSTD_CCtx* Compressor() {
 
 class SealWork : public Worker {
  public:
-  SealWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index) : Worker(info.Env()), index_(std::move(index)) {
+  SealWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index)
+      : Worker(info.Env(), Lane::kDevice), index_(std::move(index)) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
     position_ = static_cast<off_t>(NumberOf(parts.Get("position")));

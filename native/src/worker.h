@@ -2,6 +2,9 @@
 //
 // Order and threads: constructor (main) -> Run (pool; no JavaScript) -> Value (main), or, after Fail, a rejection (main).
 // JavaScript objects whose memory is used are kept alive by Keep until the promise settles.
+//
+// There are two lanes. Work that reads or writes a source or target waits for devices, and one of them may be our own view:
+// it has threads of its own (device-pool.cc), so that the work that serves the view always finds a thread of Node's pool.
 #pragma once
 #include <napi.h>
 
@@ -9,14 +12,15 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace basalt {
 
 struct Failure {
-  std::string code;     // errno name, or a word of ours
-  std::string syscall;  // what failed
-  int number = 0;       // errno, 0 where it is not a system error
-  double position = -1; // byte position, where there is one
+  std::string code;      // errno name, or a word of ours
+  std::string syscall;   // what failed
+  int number = 0;        // errno, 0 where it is not a system error
+  double position = -1;  // byte position, where there is one
 };
 
 // The name of an errno ("ENOSPC"), from glibc's own table.
@@ -35,16 +39,18 @@ inline Napi::Error MakeError(Napi::Env env, const Failure& failure) {
   return error;
 }
 
-class Worker : public Napi::AsyncWorker {
+enum class Lane { kCompute, kDevice };
+
+class Worker {
  public:
-  explicit Worker(Napi::Env env) : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)) {}
+  explicit Worker(Napi::Env env, Lane lane = Lane::kCompute)
+      : env_(env), lane_(lane), deferred_(Napi::Promise::Deferred::New(env)) {}
+  virtual ~Worker() = default;
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   // Queues the work; the object deletes itself when the promise has settled.
-  Napi::Value Start() {
-    Napi::Promise promise = deferred_.Promise();
-    Queue();
-    return promise;
-  }
+  Napi::Value Start();
 
  protected:
   virtual void Run() = 0;
@@ -59,16 +65,13 @@ class Worker : public Napi::AsyncWorker {
   void Keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
 
  private:
-  void Execute() final { Run(); }
-  void OnOK() final {
-    Napi::HandleScope scope(Env());
-    if (failure_) {
-      deferred_.Reject(MakeError(Env(), *failure_).Value());
-    } else {
-      deferred_.Resolve(Value(Env()));
-    }
-  }
+  friend class DevicePool;
+  void Execute() { Run(); }
+  void Settle();
 
+  Napi::Env env_;
+  Lane lane_;
+  napi_async_work work_ = nullptr;
   Napi::Promise::Deferred deferred_;
   std::optional<Failure> failure_;
   std::vector<Napi::ObjectReference> kept_;

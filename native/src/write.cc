@@ -15,7 +15,7 @@ enum class Action { kNone, kWrite, kPunch, kUnchanged };
 
 class WriteWork : public basalt::Worker {
  public:
-  explicit WriteWork(const Napi::CallbackInfo& info) : Worker(info.Env()) {
+  explicit WriteWork(const Napi::CallbackInfo& info) : Worker(info.Env(), basalt::Lane::kDevice) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
     position_ = static_cast<off_t>(basalt::NumberOf(parts.Get("position")));

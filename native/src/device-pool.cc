@@ -1,0 +1,84 @@
+// The two lanes of worker.h: Node's own pool for what computes, threads of ours for what waits for devices.
+#include "device-pool.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace basalt {
+
+// A processor has enough to do with two: while one waits for its device the other computes.
+static unsigned ThreadCount() { return std::clamp(std::thread::hardware_concurrency() * 2, 4u, 32u); }
+
+DevicePool& DevicePool::Of(Napi::Env env) {
+  static DevicePool* pool = new DevicePool(env);
+  return *pool;
+}
+
+DevicePool::DevicePool(Napi::Env env) : env_(env) {
+  Napi::String name = Napi::String::New(env, "basalt device pool");
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, &DevicePool::Settled, &settled_);
+  napi_unref_threadsafe_function(env, settled_);
+  for (unsigned i = 0; i < ThreadCount(); i++) std::thread(&DevicePool::Work, this).detach();
+}
+
+void DevicePool::Post(Worker* worker) {
+  if (under_way_++ == 0) napi_ref_threadsafe_function(env_, settled_);
+  std::lock_guard lock(mutex_);
+  queue_.push_back(worker);
+  wake_.notify_one();
+}
+
+void DevicePool::Work() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return !queue_.empty(); });
+    Worker* worker = queue_.front();
+    queue_.pop_front();
+    lock.unlock();
+    worker->Execute();
+    napi_call_threadsafe_function(settled_, worker, napi_tsfn_nonblocking);
+  }
+}
+
+void DevicePool::Settled(napi_env env, napi_value, void* context, void* data) {
+  if (env == nullptr) return;  // The process ends: nobody is left to be told.
+  auto* pool = static_cast<DevicePool*>(context);
+  if (--pool->under_way_ == 0) napi_unref_threadsafe_function(env, pool->settled_);
+  auto* worker = static_cast<Worker*>(data);
+  worker->Settle();
+  delete worker;
+}
+
+Napi::Value Worker::Start() {
+  Napi::Promise promise = deferred_.Promise();
+  if (lane_ == Lane::kDevice) {
+    DevicePool::Of(env_).Post(this);
+    return promise;
+  }
+  Napi::String name = Napi::String::New(env_, "basalt");
+  auto run = [](napi_env, void* data) { static_cast<Worker*>(data)->Execute(); };
+  auto done = [](napi_env env, napi_status, void* data) {
+    auto* worker = static_cast<Worker*>(data);
+    napi_delete_async_work(env, worker->work_);
+    worker->Settle();
+    delete worker;
+  };
+  if (napi_create_async_work(env_, nullptr, name, run, done, this, &work_) != napi_ok ||
+      napi_queue_async_work(env_, work_) != napi_ok) {
+    FailWith("EAGAIN", "no thread takes the work");
+    Settle();
+    delete this;
+  }
+  return promise;
+}
+
+void Worker::Settle() {
+  Napi::HandleScope scope(env_);
+  if (failure_) {
+    deferred_.Reject(MakeError(env_, *failure_).Value());
+  } else {
+    deferred_.Resolve(Value(env_));
+  }
+}
+
+}  // namespace basalt

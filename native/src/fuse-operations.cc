@@ -1,0 +1,241 @@
+// Names, attributes, folders and opening: all of FUSE but reading.
+#include "fuse-operations.h"
+
+#include <sys/stat.h>
+
+#include <cmath>
+
+#include "fuse-session.h"
+
+namespace basalt {
+
+namespace {
+
+// A backup never changes, but it may go: files are believed for long, the folders on the way to them for a second.
+constexpr double kFileSeconds = 3600;
+constexpr double kFolderSeconds = 1;
+constexpr uint32_t kBackgroundMax = 16;
+
+struct stat AttributesOf(const FuseNodeInfo& info) {
+  struct stat attributes {};
+  attributes.st_ino = info.node;
+  attributes.st_mode = (info.folder ? S_IFDIR : S_IFREG) | (info.mode & 07777);
+  attributes.st_nlink = info.folder ? 2 : 1;
+  attributes.st_size = static_cast<off_t>(info.sizeBytes);
+  attributes.st_blksize = 4096;
+  attributes.st_blocks = static_cast<blkcnt_t>((info.sizeBytes + 511) / 512);
+  double seconds = std::floor(info.modifiedAtMs / 1000);
+  attributes.st_mtim.tv_sec = static_cast<time_t>(seconds);
+  attributes.st_mtim.tv_nsec = static_cast<long>((info.modifiedAtMs - seconds * 1000) * 1e6);
+  attributes.st_ctim = attributes.st_mtim;
+  attributes.st_atim = attributes.st_mtim;
+  return attributes;
+}
+
+FuseSession& Of(void* user) { return *static_cast<FuseSession*>(user); }
+FuseSession& Of(fuse_req_t request) { return Of(fuse_req_userdata(request)); }
+
+fuse_lowlevel_ops MakeOperations() {
+  fuse_lowlevel_ops table{};
+  table.init = [](void* user, fuse_conn_info* connection) { Of(user).Initialise(connection); };
+  table.lookup = [](fuse_req_t request, fuse_ino_t parent, const char* name) { Of(request).Lookup(request, parent, name); };
+  table.forget = [](fuse_req_t request, fuse_ino_t node, uint64_t lookups) {
+    Of(request).Forget(node, lookups);
+    fuse_reply_none(request);
+  };
+  table.forget_multi = [](fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+    for (size_t at = 0; at < count; at++) Of(request).Forget(forgets[at].ino, forgets[at].nlookup);
+    fuse_reply_none(request);
+  };
+  table.getattr = [](fuse_req_t request, fuse_ino_t node, fuse_file_info*) { Of(request).Attributes(request, node); };
+  table.opendir = [](fuse_req_t request, fuse_ino_t node, fuse_file_info* file) { Of(request).OpenFolder(request, node, *file); };
+  table.readdir = [](fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* file) {
+    Of(request).ReadFolder(request, size, offset, *file);
+  };
+  table.open = [](fuse_req_t request, fuse_ino_t node, fuse_file_info* file) { Of(request).Open(request, node, *file); };
+  table.read = [](fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {
+    Of(request).Read(request, node, size, offset, *file);
+  };
+  auto release = [](fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
+    Of(request).Release(*file);
+    fuse_reply_err(request, 0);
+  };
+  table.release = release;
+  table.releasedir = release;
+  return table;
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& FuseOperations() {
+  static const fuse_lowlevel_ops table = MakeOperations();
+  return table;
+}
+
+void FuseSession::Initialise(fuse_conn_info* connection) {
+  // Without these the kernel would drop its pages of a file each time it looks at the attributes, or move pages by pipe.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                                             FUSE_CAP_SPLICE_MOVE);
+  connection->max_background = kBackgroundMax;
+  connection->congestion_threshold = kBackgroundMax * 3 / 4;
+}
+
+void FuseSession::Ask(fuse_req_t request, FuseEvent event, const fuse_file_info& file) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopping_) {
+      event.token = nextToken_++;
+      pending_[event.token] = Pending{request, event.node, file};
+      post_(std::move(event));
+      return;
+    }
+  }
+  fuse_reply_err(request, EIO);
+}
+
+std::optional<FuseSession::Pending> FuseSession::Take(uint64_t token) {
+  std::lock_guard lock(mutex_);
+  auto found = pending_.find(token);
+  if (found == pending_.end()) return std::nullopt;
+  Pending pending = found->second;
+  pending_.erase(found);
+  return pending;
+}
+
+void FuseSession::Lookup(fuse_req_t request, uint64_t parent, const char* name) {
+  FuseEvent event{FuseEvent::Kind::lookup};
+  event.node = parent;
+  event.name = name;
+  Ask(request, std::move(event), fuse_file_info{});
+}
+
+void FuseSession::AnswerNode(uint64_t token, const FuseNodeInfo* info) {
+  std::shared_lock alive(lifetime_);
+  std::optional<Pending> pending = Take(token);
+  if (!pending) return;
+  if (info == nullptr) {
+    fuse_reply_err(pending->request, ENOENT);
+    return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    KnownNode& known = nodes_[info->node];
+    known.info = *info;
+    known.lookups++;
+  }
+  double seconds = info->folder ? kFolderSeconds : kFileSeconds;
+  fuse_entry_param entry{};
+  entry.ino = info->node;
+  entry.attr = AttributesOf(*info);
+  entry.attr_timeout = seconds;
+  entry.entry_timeout = seconds;
+  // Where the caller has gone the kernel never learnt of the node, and will not forget it either.
+  if (fuse_reply_entry(pending->request, &entry) != 0) Forget(info->node, 1);
+}
+
+void FuseSession::Forget(uint64_t node, uint64_t lookups) {
+  if (node == FUSE_ROOT_ID) return;
+  std::lock_guard lock(mutex_);
+  auto found = nodes_.find(node);
+  if (found == nodes_.end()) return;
+  if (found->second.lookups > lookups) {
+    found->second.lookups -= lookups;
+    return;
+  }
+  nodes_.erase(found);
+  if (stopping_) return;
+  FuseEvent event{FuseEvent::Kind::forget};
+  event.node = node;
+  post_(std::move(event));
+}
+
+void FuseSession::Attributes(fuse_req_t request, uint64_t node) {
+  std::optional<FuseNodeInfo> info;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = nodes_.find(node);
+    if (found != nodes_.end()) info = found->second.info;
+  }
+  if (!info) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  struct stat attributes = AttributesOf(*info);
+  fuse_reply_attr(request, &attributes, info->folder ? kFolderSeconds : kFileSeconds);
+}
+
+void FuseSession::OpenFolder(fuse_req_t request, uint64_t node, const fuse_file_info& file) {
+  FuseEvent event{FuseEvent::Kind::readFolder};
+  event.node = node;
+  Ask(request, std::move(event), file);
+}
+
+uint64_t FuseSession::AddHandle(Handle handle) {
+  std::lock_guard lock(mutex_);
+  uint64_t number = nextHandle_++;
+  handles_[number] = std::move(handle);
+  return number;
+}
+
+// The names are kept as they were at opening: offsets within them stay right while backups come and go.
+void FuseSession::AnswerFolder(uint64_t token, std::vector<FuseName> names) {
+  std::shared_lock alive(lifetime_);
+  std::optional<Pending> pending = Take(token);
+  if (!pending) return;
+  std::vector<FuseName> all = {{".", pending->node, true}, {"..", FUSE_ROOT_ID, true}};
+  all.insert(all.end(), std::make_move_iterator(names.begin()), std::make_move_iterator(names.end()));
+  Handle handle;
+  handle.names = std::move(all);
+  pending->file.fh = AddHandle(std::move(handle));
+  if (fuse_reply_open(pending->request, &pending->file) != 0) Release(pending->file);
+}
+
+void FuseSession::ReadFolder(fuse_req_t request, size_t size, off_t offset, const fuse_file_info& file) {
+  std::vector<char> output(size);
+  size_t used = 0;
+  {
+    std::lock_guard lock(mutex_);
+    const std::vector<FuseName>& names = handles_[file.fh].names;
+    for (size_t at = static_cast<size_t>(offset); at < names.size(); at++) {
+      struct stat attributes {};
+      attributes.st_ino = names[at].node;
+      attributes.st_mode = names[at].folder ? S_IFDIR : S_IFREG;
+      size_t needed = fuse_add_direntry(request, output.data() + used, size - used, names[at].name.c_str(), &attributes,
+                                        static_cast<off_t>(at + 1));
+      if (needed > size - used) break;
+      used += needed;
+    }
+  }
+  fuse_reply_buf(request, output.data(), used);
+}
+
+void FuseSession::Open(fuse_req_t request, uint64_t node, const fuse_file_info& file) {
+  if ((file.flags & O_ACCMODE) != O_RDONLY) {
+    fuse_reply_err(request, EROFS);
+    return;
+  }
+  FuseEvent event{FuseEvent::Kind::open};
+  event.node = node;
+  Ask(request, std::move(event), file);
+}
+
+void FuseSession::AnswerOpen(uint64_t token, int error) {
+  std::shared_lock alive(lifetime_);
+  std::optional<Pending> pending = Take(token);
+  if (!pending) return;
+  if (error != 0) {
+    fuse_reply_err(pending->request, error);
+    return;
+  }
+  pending->file.keep_cache = 1;
+  pending->file.noflush = 1;
+  pending->file.fh = AddHandle(Handle{});
+  if (fuse_reply_open(pending->request, &pending->file) != 0) Release(pending->file);
+}
+
+void FuseSession::Release(const fuse_file_info& file) {
+  std::lock_guard lock(mutex_);
+  handles_.erase(file.fh);
+}
+
+}  // namespace basalt

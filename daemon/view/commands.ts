@@ -1,0 +1,27 @@
+/** Runs a program of the system and waits for it without holding up the daemon, which may be serving the very file that
+ *  the program reads. Promises: never rejects; ends after `commandTimeoutMs`; no shell, no locale. */
+
+import { execFile } from 'node:child_process';
+import { commandTimeoutMs } from '../base/limits.ts';
+
+export interface CommandResult {
+  readonly ok: boolean;
+  readonly output: string;
+  /** The last line that it wrote to stderr, or why it could not be run. */
+  readonly complaint: string;
+}
+
+export function runCommand(program: string, ...words: readonly string[]): Promise<CommandResult> {
+  const options = {
+    encoding: 'utf8',
+    timeout: commandTimeoutMs,
+    killSignal: 'SIGKILL',
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+  } as const;
+  return new Promise((resolve) => {
+    execFile(program, words, options, (thrown, output, errors) => {
+      const line = errors.trim().split('\n').at(-1) ?? '';
+      resolve({ ok: thrown === null, output: output.trim(), complaint: line || (thrown?.message ?? '') });
+    });
+  });
+}

@@ -1,0 +1,155 @@
+/** Mounts the file system inside an image of the view, for `basaltctl mount`, and undoes it.
+ *
+ *    choose volume ▷ losetup ▷ blkid ▷ mount ▷ check that it is our device          undo: umount ▷ losetup -d
+ *
+ *  Promises: read-only and without replaying a journal; each thing made is told to `onStep` before the next one is made; a
+ *  mount that fails leaves nothing; undoing is safe to repeat, and touches nothing that is not the recorded mount.
+ *  Knows nothing of jobs or the catalog. */
+
+import { realpath } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
+import { Fault } from '../base/faults.ts';
+import { loopGoneTimeoutMs } from '../base/limits.ts';
+import { runCommand } from './commands.ts';
+import { attachLoop, backingFile, detachLoop, findLoops } from './loop-devices.ts';
+import { mountedAt } from './mount-table.ts';
+import { chooseVolume, fileSystemAt } from './partitions.ts';
+import { checkEmptyFolder, unusable } from './stale-mounts.ts';
+
+/** As much of a mount as there is. The fields are those of a mount's record in the catalog. */
+export interface FileSystemMount {
+  readonly image_path: string;
+  readonly directory: string;
+  readonly partition: number | null;
+  readonly loop_device: string | null;
+  readonly file_system: string | null;
+}
+
+export interface MountWish {
+  readonly imagePath: string;
+  readonly directory: string;
+  readonly partition: number | null;
+  /** Folders that must not be mounted in: the view, the state of the daemon. */
+  readonly forbidden: readonly string[];
+  /** Called before anything is made, after the loop device is, and after the mount; awaited. */
+  readonly onStep: (mount: FileSystemMount) => Promise<void>;
+}
+
+/** How each kind is mounted so that nothing is replayed: the image is what the backup holds, whatever its journal says. */
+const kinds: Readonly<Record<string, readonly string[]>> = {
+  // Without a journal there is none to leave out, and the kernel refuses the option.
+  ext2: [],
+  ext3: ['noload'],
+  ext4: ['noload'],
+  xfs: ['norecovery', 'nouuid'],
+  btrfs: ['rescue=nologreplay'],
+};
+
+/** A device that is held goes by itself later; the daemon that stops need not see it. */
+const lazyTimeoutMs = 200;
+
+const isKnown = (fileSystem: string): boolean => Object.hasOwn(kinds, fileSystem);
+
+/** MOUNT_POINT_UNUSABLE, INVALID_ARGUMENT, FILESYSTEM_UNKNOWN, MOUNT_FAILED. */
+export async function mountFileSystem(wish: MountWish): Promise<FileSystemMount> {
+  const directory = await checkMountPoint(wish.directory, wish.forbidden);
+  const volume = await chooseVolume(wish.imagePath, wish.partition, isKnown);
+  let mount: FileSystemMount = {
+    image_path: wish.imagePath,
+    directory,
+    partition: volume.number,
+    loop_device: null,
+    file_system: null,
+  };
+  await wish.onStep(mount);
+  const loopDevice = await attachLoop(wish.imagePath, volume);
+  mount = { ...mount, loop_device: loopDevice };
+  try {
+    await wish.onStep(mount);
+    mount = { ...mount, file_system: await mountDevice(loopDevice, directory, wish.imagePath) };
+    await wish.onStep(mount);
+    return mount;
+  } catch (thrown) {
+    await unmountFileSystem(mount, { lazy: true });
+    throw thrown;
+  }
+}
+
+/** The real path of a folder that can be mounted on. MOUNT_POINT_UNUSABLE. */
+export async function checkMountPoint(directory: string, forbidden: readonly string[]): Promise<string> {
+  if (!isAbsolute(directory)) throw unusable(directory, 'the path is not absolute');
+  const path = await realpath(directory).catch((thrown: unknown) => {
+    throw unusable(directory, thrown instanceof Error ? thrown.message : String(thrown));
+  });
+  for (const folder of forbidden) {
+    const real = await realpath(folder).catch(() => folder);
+    if (isBelow(path, real))
+      throw unusable(directory, `it is inside "${folder}", which belongs to the daemon`);
+  }
+  if ((await mountedAt(path)) !== undefined) throw unusable(directory, 'something is mounted there');
+  await checkEmptyFolder(path);
+  return path;
+}
+
+async function mountDevice(loopDevice: string, directory: string, imagePath: string): Promise<string> {
+  const fileSystem = await fileSystemAt(loopDevice);
+  if (fileSystem === undefined || !isKnown(fileSystem)) {
+    const what =
+      fileSystem === undefined ? 'no file system is known there' : `"${fileSystem}" is not supported`;
+    throw new Fault('FILESYSTEM_UNKNOWN', `Cannot mount "${imagePath}": ${what}`, {
+      hint: `Read the image itself: ${imagePath}`,
+    });
+  }
+  const options = ['ro', 'nosuid', 'nodev', 'noexec', ...(kinds[fileSystem] ?? [])].join(',');
+  const { ok, complaint } = await runCommand('mount', '-t', fileSystem, '-o', options, loopDevice, directory);
+  if (!ok) throw failed(directory, complaint);
+  // A file system known by its own id (btrfs) may come from another device that has the same id: a copy, or the original.
+  // A loop device may have been given to another file meanwhile, by whoever else may do that.
+  const top = await mountedAt(directory);
+  if (top?.source === loopDevice && (await backingFile(loopDevice)) === imagePath) return fileSystem;
+  if (top?.type === fileSystem) await runCommand('umount', directory);
+  throw failed(directory, `the kernel took the file system from "${top?.source ?? 'nowhere'}" instead`);
+}
+
+const failed = (directory: string, why: string): Fault =>
+  new Fault('MOUNT_FAILED', `Cannot mount the file system at "${directory}": ${why}`);
+
+export interface UnmountOptions {
+  /** Detach although something still uses it; it goes when that has ended. */
+  readonly lazy: boolean;
+}
+
+/** Undoes what is left of a recorded mount; what is not there is no fault. BACKUP_BUSY, DEVICE_FAILED.
+ *  Works when the view under it is dead. */
+export async function unmountFileSystem(mount: FileSystemMount, options: UnmountOptions): Promise<void> {
+  const { directory, loop_device: loopDevice } = mount;
+  if (loopDevice === null) return;
+  // The kernel shows the path without that of the view once the view is detached.
+  const isOurs = (file: string) => file === mount.image_path || mount.image_path.endsWith(file);
+  if ((await mountedAt(directory))?.source === loopDevice) {
+    await runCommand('umount', ...(options.lazy ? ['-l'] : []), directory);
+    if ((await mountedAt(directory))?.source === loopDevice) {
+      throw new Fault('BACKUP_BUSY', `Cannot unmount "${directory}": something still uses it`, {
+        hint: 'Close what uses files there (fuser -m shows it), and unmount again',
+      });
+    }
+  }
+  const gone = await detachLoop(loopDevice, isOurs, options.lazy ? lazyTimeoutMs : loopGoneTimeoutMs);
+  if (gone || options.lazy) return;
+  throw new Fault(
+    'DEVICE_FAILED',
+    `Cannot give back the loop device "${loopDevice}": something still uses it`,
+    {
+      hint: 'Close what uses it (lsof shows it): it goes away by itself then',
+    },
+  );
+}
+
+/** Gives back every loop device over a file of the view: at start, when all recorded mounts are undone, such a device
+ *  is what a crash between making and recording it has left. */
+export async function detachLoopsBelow(viewDirectory: string): Promise<void> {
+  const isOurs = (file: string) => isBelow(file, viewDirectory);
+  for (const loopDevice of await findLoops(isOurs)) await detachLoop(loopDevice, isOurs);
+}
+
+const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);

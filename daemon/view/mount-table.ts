@@ -1,0 +1,38 @@
+/** What this process sees mounted. Source: proc_pid_mountinfo(5). */
+
+import { readFile } from 'node:fs/promises';
+
+export interface MountEntry {
+  /** "major:minor". */
+  readonly device: string;
+  readonly directory: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+/** In the order of mounting: of several at one folder the last one is on top. */
+export async function readMountTable(): Promise<MountEntry[]> {
+  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
+export function parseMountTable(text: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split('\n')) {
+    const [before, after] = line.split(' - ', 2);
+    const [, , device, , directory] = (before ?? '').split(' ');
+    const [type, source] = (after ?? '').split(' ');
+    if (device === undefined || directory === undefined || type === undefined || source === undefined)
+      continue;
+    entries.push({ device, directory: unescape(directory), type, source: unescape(source) });
+  }
+  return entries;
+}
+
+/** What is on top at exactly `directory`. */
+export async function mountedAt(directory: string): Promise<MountEntry | undefined> {
+  return (await readMountTable()).findLast((entry) => entry.directory === directory);
+}
+
+/** The kernel writes space, tab, line end and backslash as \ooo. */
+const unescape = (text: string): string =>
+  text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));

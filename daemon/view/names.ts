@@ -1,0 +1,97 @@
+/** Names of the folders in the view. Pure.
+ *  Promises: a name is valid as a folder; two volumes, or two backups of one volume, never share one; a name depends only
+ *  on what there is, not on the order in which it came. Knows nothing of FUSE. */
+
+import { fileNameBytesMax } from '../base/limits.ts';
+
+export interface ViewVolume {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface ViewBackup {
+  readonly id: string;
+  readonly volume_id: string;
+  readonly created_at: string;
+  readonly data_timestamp: string;
+  readonly size_bytes: number;
+}
+
+const shortIdLength = 8;
+/** Ends like a name with a suffix of ours: such a name gets one too, so that it can't be taken for another volume. */
+const reservedEnding = / \([0-9a-zA-Z-]+\)$/;
+
+/** Folder name to volume. A volume has its bare name where that is safe and no other volume has it; else `name (id)`,
+ *  with the first eight characters of the id where they are enough to tell them apart. */
+export function volumeFolders<V extends ViewVolume>(volumes: Iterable<V>): Map<string, V> {
+  const groups = new Map<string, V[]>();
+  for (const volume of volumes) {
+    const base = safeName(volume.name);
+    const group = groups.get(base);
+    if (group === undefined) groups.set(base, [volume]);
+    else group.push(volume);
+  }
+  const folders = new Map<string, V>();
+  for (const [base, group] of groups) {
+    const only = group[0];
+    if (group.length === 1 && only?.name === base && !reservedEnding.test(base)) {
+      folders.set(base, only);
+      continue;
+    }
+    const short = new Set(group.map(({ id }) => shortId(id)));
+    const shortIsEnough = short.size === group.length;
+    for (const volume of group) {
+      folders.set(withSuffix(base, shortIsEnough ? shortId(volume.id) : safeName(volume.id)), volume);
+    }
+  }
+  return folders;
+}
+
+/** Folder name to backup, of the backups of one volume. */
+export function backupFolders<B extends ViewBackup>(backups: Iterable<B>): Map<string, B> {
+  const all = [...backups];
+  const counts = new Map<string, number>();
+  for (const backup of all) {
+    const name = backupFolderName(backup);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return new Map(
+    all.map((backup) => {
+      const name = backupFolderName(backup);
+      return [counts.get(name) === 1 ? name : `${timeOf(backup)}-${safeName(backup.id)}`, backup];
+    }),
+  );
+}
+
+/** The folder of a backup: when it was made, in UTC, and the start of its id. (Two backups of one volume that share both
+ *  have the whole id instead: see `backupFolders`.) */
+export function backupFolderName(backup: { readonly id: string; readonly created_at: string }): string {
+  return `${timeOf(backup)}-${shortId(backup.id)}`;
+}
+
+function timeOf(backup: { readonly created_at: string }): string {
+  const time = new Date(backup.created_at);
+  if (Number.isNaN(time.getTime())) return 'unknown-time';
+  // Colons are legal, but programs that take host:path stumble over them.
+  return `${time.toISOString().slice(0, 19).replaceAll(':', '.')}Z`;
+}
+
+const shortId = (id: string): string => safeName(id).slice(0, shortIdLength);
+
+const withSuffix = (base: string, suffix: string): string => {
+  const ending = ` (${suffix})`;
+  return cut(base, fileNameBytesMax - Buffer.byteLength(ending)) + ending;
+};
+
+/** `name` without what can't or should not be in the name of a folder. */
+function safeName(name: string): string {
+  const plain = cut(name.replaceAll(/[/\p{Cc}\p{Cs}]/gu, '_'), fileNameBytesMax);
+  return plain === '' || plain === '.' || plain === '..' ? `_${plain}` : plain;
+}
+
+/** The longest start of `text` that has at most `bytes` bytes and ends between characters. */
+function cut(text: string, bytes: number): string {
+  if (Buffer.byteLength(text) <= bytes) return text;
+  // A stream may end within a character, and leaves that for later.
+  return new TextDecoder().decode(Buffer.from(text).subarray(0, bytes), { stream: true });
+}

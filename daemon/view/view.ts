@@ -1,0 +1,202 @@
+/** The view: every backup as a file, through one FUSE mount.
+ *
+ *    kernel ─read▶ native session ─miss▶ lane ─▶ image.read ─verified▶ slot ─fill▶ kernel
+ *
+ *  Promises: bytes that could not be verified are never served, their slot answers EIO; memory is what was lent and does not
+ *  grow with what is read; no failure of a backup escapes into the daemon. Knows nothing of jobs or the catalog. */
+
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { FuseSession, Native } from '../../native/native.ts';
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/faults.ts';
+import { blockBytesMax, viewCloseTimeoutMs, viewSlotBytes } from '../base/limits.ts';
+import { Lanes } from './lanes.ts';
+import { OpenBackups } from './open-backups.ts';
+import { prepareViewDirectory, viewMountName } from './stale-mounts.ts';
+import { Tree, type ViewSource } from './tree.ts';
+
+const { EIO, ENOENT } = constants.errno;
+
+export interface ViewParts {
+  readonly native: Pick<Native, 'mountFuse'>;
+  /** Whole slots of `viewSlotBytes`, two at least. Must not be used for anything else until `close` has resolved. */
+  readonly cache: Uint8Array;
+  /** `viewSlotBytes` for each miss that is read at a time. */
+  readonly scratch: Uint8Array;
+  readonly source: ViewSource;
+  readonly viewDirectory: string;
+  readonly clock: Clock;
+  readonly threads: number;
+  /** Somebody else has unmounted the view. */
+  readonly onEnd?: () => void;
+}
+
+export interface View {
+  readonly directory: string;
+  /** BACKUP_UNKNOWN where the view does not show the backup. */
+  imagePath(backupId: string): string;
+  /** The backup goes away: nothing of it is kept, and whoever still reads it gets EIO. */
+  dropBackup(backupId: string): void;
+  statistics(): ViewStatistics;
+  close(): Promise<void>;
+}
+
+export type ViewStatistics = ReturnType<FuseSession['statistics']>;
+
+/** Makes the mount. MOUNT_POINT_UNUSABLE, MOUNT_FAILED. */
+export async function openView(parts: ViewParts): Promise<View> {
+  assert(viewSlotBytes % blockBytesMax === 0, 'a slot holds whole blocks of every size');
+  assert(parts.cache.length >= 2 * viewSlotBytes, 'the cache holds two slots');
+  const directory = await prepareViewDirectory(parts.viewDirectory);
+  const server = new ViewServer(parts);
+  try {
+    await server.mount(directory);
+  } catch (thrown) {
+    throw new Fault('MOUNT_FAILED', `Cannot mount the view at "${directory}": ${textOf(thrown)}`, {
+      cause: thrown,
+      hint: 'The view needs /dev/fuse and the right to mount: run basaltd as root',
+    });
+  }
+  return {
+    directory,
+    imagePath: (backupId) => join(directory, ...server.imagePath(backupId)),
+    dropBackup: (backupId) => server.dropBackup(backupId),
+    statistics: () => server.session.statistics(),
+    close: () => server.close(),
+  };
+}
+
+class ViewServer {
+  readonly #parts: ViewParts;
+  readonly #tree: Tree;
+  readonly #backups: OpenBackups;
+  readonly #lanes: Lanes;
+  #session: FuseSession | undefined;
+  readonly #early: (() => void)[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: ViewParts) {
+    this.#parts = parts;
+    this.#backups = new OpenBackups((backupId) => parts.source.open(backupId));
+    this.#lanes = new Lanes(parts.scratch, viewSlotBytes);
+    this.#tree = new Tree(
+      parts.source,
+      parts.clock.now(),
+      async (backupId) => (await this.#backups.get(backupId)).manifest.byteLength,
+    );
+  }
+
+  get session(): FuseSession {
+    assert(this.#session !== undefined, 'the view is mounted');
+    return this.#session;
+  }
+
+  async mount(directory: string): Promise<void> {
+    this.#session = await this.#parts.native.mountFuse({
+      mountPoint: directory,
+      cache: this.#parts.cache,
+      slotBytes: viewSlotBytes,
+      threads: this.#parts.threads,
+      name: viewMountName,
+      onLookup: (token, parent, name) => this.#whenMounted(() => void this.#lookup(token, parent, name)),
+      onReadFolder: (token, node) => this.#whenMounted(() => this.#readFolder(token, node)),
+      onOpen: (token, node) => this.#whenMounted(() => this.#openFile(token, node)),
+      onForget: (node) => this.#forget(node),
+      onMiss: (token, node, offset, length, slot) => void this.#miss(token, node, offset, length, slot),
+      onEnd: () => this.#parts.onEnd?.(),
+    });
+    for (const action of this.#early.splice(0)) action();
+  }
+
+  /** The kernel may ask before this process has learnt that the mount is there. */
+  #whenMounted(action: () => void): void {
+    if (this.#session === undefined) this.#early.push(action);
+    else action();
+  }
+
+  imagePath(backupId: string): readonly string[] {
+    const path = this.#tree.imagePath(backupId);
+    if (path !== undefined) return path;
+    throw new Fault('BACKUP_UNKNOWN', `Cannot find backup "${backupId}" in the view: it is not available`);
+  }
+
+  dropBackup(backupId: string): void {
+    this.#backups.drop(backupId);
+    for (const node of this.#tree.drop(backupId)) this.session.dropNode(node);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.session.unmount();
+    // A read under way still writes to lent memory. One that hangs must not keep the daemon from stopping.
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, viewCloseTimeoutMs);
+    });
+    await Promise.race([this.#lanes.idle(), tooLate]);
+    clearTimeout(timer);
+  }
+
+  async #lookup(token: number, parent: number, name: string): Promise<void> {
+    try {
+      this.session.replyNode(token, await this.#tree.lookup(parent, name));
+    } catch {
+      // A backup whose manifest can't be read has no file of it.
+      this.session.replyNode(token, undefined);
+    }
+  }
+
+  #readFolder(token: number, node: number): void {
+    this.session.replyFolder(token, this.#tree.list(node));
+  }
+
+  #openFile(token: number, node: number): void {
+    const kind = this.#tree.place(node)?.kind;
+    this.session.replyOpen(token, kind === 'image' || kind === 'manifest' ? 0 : ENOENT);
+  }
+
+  #forget(node: number): void {
+    const place = this.#tree.place(node);
+    if (place?.kind === 'image') this.#backups.drop(place.backupId);
+  }
+
+  async #miss(token: number, node: number, offset: number, length: number, slot: number): Promise<void> {
+    let errno = EIO;
+    try {
+      const memory = this.#parts.cache.subarray(slot * viewSlotBytes, (slot + 1) * viewSlotBytes);
+      const whole = await this.#lanes.run((scratch) => this.#fill(node, offset, length, memory, scratch));
+      errno = whole ? 0 : EIO;
+    } catch {
+      // The reader learns of it by EIO; `basaltctl backup verify` says which bytes and why.
+    }
+    this.session.fill(token, errno);
+  }
+
+  /** True where all bytes that are wanted are there and verified. */
+  async #fill(
+    node: number,
+    offset: number,
+    length: number,
+    memory: Uint8Array,
+    scratch: Uint8Array,
+  ): Promise<boolean> {
+    const place = this.#tree.place(node);
+    if (place?.kind !== 'image' && place?.kind !== 'manifest') return false;
+    const { image, manifest } = await this.#backups.get(place.backupId);
+    if (this.#closing !== undefined || this.#tree.place(node) === undefined) return false;
+    if (place.kind === 'manifest') {
+      memory.set(manifest.subarray(offset, offset + length));
+      return true;
+    }
+    const damaged = await image.read(offset, memory, scratch);
+    return damaged.every((range) => range.offset >= offset + length || range.offset + range.length <= offset);
+  }
+}
+
+const textOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));

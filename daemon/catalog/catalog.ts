@@ -1,0 +1,29 @@
+/** The catalog: this host's fast copy of what the repository says, and what is local (volumes, jobs, mounts).
+ *  Promises: `commit` resolves when the change is flushed to disk (W3), all of it or nothing; reading never waits.
+ *  Knows nothing of LMDB: that is `lmdb-catalog.ts`. */
+
+import type { BackupRecord, FactRecord, JobRecord, MountRecord, VolumeRecord } from './records.ts';
+
+export interface Tables {
+  readonly volumes: VolumeRecord;
+  readonly backups: BackupRecord;
+  readonly jobs: JobRecord;
+  readonly mounts: MountRecord;
+  readonly facts: FactRecord;
+}
+
+export type TableName = keyof Tables;
+
+export interface Changes {
+  put<T extends TableName>(table: T, record: Tables[T]): void;
+  remove(table: TableName, id: string): void;
+}
+
+export interface Catalog {
+  get<T extends TableName>(table: T, id: string): Tables[T] | undefined;
+  /** All records of a table in the order of their ids, read while iterated. */
+  all<T extends TableName>(table: T): Iterable<Tables[T]>;
+  count(table: TableName): number;
+  commit(change: (changes: Changes) => void): Promise<void>;
+  close(): Promise<void>;
+}

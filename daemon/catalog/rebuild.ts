@@ -1,0 +1,39 @@
+/** What a catalog must hold so that it agrees with the manifests of a repository. Pure.
+ *  Promises: the plan names every change; a manifest that is there becomes an available backup, a record whose manifest has
+ *  gone is dropped, and a volume that only manifests know is registered again. */
+
+import type { Manifest } from '../format/manifest.ts';
+import type { BackupRecord, VolumeRecord } from './records.ts';
+
+/** The record of a backup as its manifest tells it; `now` is when it was learnt. */
+export function recordOf(manifest: Manifest, now: string): BackupRecord {
+  const { backup, volume, statistics } = manifest;
+  return {
+    ...backup,
+    status: 'available',
+    fail_reason: '',
+    volume_id: volume.id,
+    volume_name: volume.name,
+    size_bytes: volume.size_bytes,
+    is_incremental: backup.parent_id !== null,
+    updated_at: now,
+    root_digest: manifest.map.root,
+    object_count: Math.ceil(volume.size_bytes / manifest.map.block_bytes),
+    read_bytes: statistics.read_bytes,
+    zero_bytes: statistics.zero_bytes,
+    new_bytes: statistics.new_bytes,
+    stored_bytes: statistics.stored_bytes,
+    consistency: manifest.consistency,
+  };
+}
+
+/** The volume as a manifest tells it. */
+export const volumeOf = (manifest: Manifest): VolumeRecord => ({
+  id: manifest.volume.id,
+  name: manifest.volume.name,
+  project_id: manifest.backup.project_id,
+  source: manifest.volume.source,
+  status: 'available',
+  size_bytes: manifest.volume.size_bytes,
+  created_at: manifest.backup.created_at,
+});

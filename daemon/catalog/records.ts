@@ -1,0 +1,87 @@
+/** The records of the catalog. Field names are Cinder's words where Cinder has the thing; times are ISO 8601 UTC text.
+ *  Plain values: what `-f json` shows is made from them in `control/present.ts`. */
+
+import type { FaultCode } from '../base/faults.ts';
+import type { BackupStatus } from '../format/backup-status.ts';
+
+export type VolumeStatus = 'available' | 'backing-up' | 'restoring-backup' | 'error_restoring';
+
+export interface VolumeRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly project_id: string;
+  /** URL of the source. */
+  readonly source: string;
+  readonly status: VolumeStatus;
+  readonly size_bytes: number;
+  readonly created_at: string;
+}
+
+export interface BackupRecord {
+  readonly id: string;
+  readonly name: string | null;
+  readonly description: string | null;
+  readonly status: BackupStatus;
+  readonly fail_reason: string;
+  readonly volume_id: string;
+  readonly volume_name: string;
+  readonly project_id: string;
+  readonly size_bytes: number;
+  readonly parent_id: string | null;
+  readonly is_incremental: boolean;
+  readonly data_timestamp: string;
+  readonly created_at: string;
+  readonly updated_at: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly snapshot_id: string | null;
+  readonly container: string | null;
+  readonly availability_zone: string | null;
+  /** Hex digest of the root of the map; null until available. */
+  readonly root_digest: string | null;
+  readonly object_count: number;
+  /** Bytes added to the repository for this backup. */
+  readonly stored_bytes: number;
+  readonly new_bytes: number;
+  readonly zero_bytes: number;
+  readonly read_bytes: number;
+  /** "clean", or "crash-consistent" with who used the source. */
+  readonly consistency: string;
+}
+
+export type JobKind = 'backup' | 'restore' | 'verify' | 'delete' | 'check' | 'rebuild' | 'mount' | 'unmount';
+export type JobStatus = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+
+export interface JobRecord {
+  readonly id: string;
+  readonly kind: JobKind;
+  readonly status: JobStatus;
+  readonly project_id: string;
+  readonly backup_id: string | null;
+  readonly volume_id: string | null;
+  readonly created_at: string;
+  readonly finished_at: string | null;
+  readonly fault: { readonly code: FaultCode; readonly message: string; readonly hint: string } | null;
+  /** What the job came to; keys depend on the kind. */
+  readonly result: Readonly<Record<string, unknown>> | null;
+  /** What a restart must undo: a file being made. */
+  readonly temporary_path: string | null;
+}
+
+/** Something mounted for `basaltctl mount`, written before the first command and removed after the last. */
+export interface MountRecord {
+  readonly id: string;
+  readonly backup_id: string;
+  readonly project_id: string;
+  readonly directory: string;
+  readonly partition: number | null;
+  readonly image_path: string;
+  readonly loop_device: string | null;
+  readonly file_system: string | null;
+  readonly created_at: string;
+}
+
+/** Single facts of this host: `host` has the id by which repositories know it. */
+export interface FactRecord {
+  readonly id: string;
+  readonly value: string;
+}

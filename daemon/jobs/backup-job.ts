@@ -1,0 +1,188 @@
+/** Makes a backup of a volume.
+ *  Promises: what can be refused at once is refused before anything is recorded; W3 (catalog, flushed) comes after W2
+ *  (manifest) and before the job is reported as done (W4); a failed or cancelled backup is in status error with its reason,
+ *  and its volume is available again. */
+
+import { randomUUID } from 'node:crypto';
+import { Fault } from '../base/faults.ts';
+import { failReasonLengthMax } from '../base/limits.ts';
+import { recordOf } from '../catalog/rebuild.ts';
+import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import type { Source } from '../devices/device.ts';
+import { openSource } from '../devices/source.ts';
+import type { Manifest } from '../format/manifest.ts';
+import { backUp } from '../pipeline/backup.ts';
+import type { ManifestFields } from '../repository/repository.ts';
+import { findVolume } from './find.ts';
+import type { JobContext } from './jobs.ts';
+import { type Services, timestamp, withMemory } from './services.ts';
+
+export interface BackupOrder {
+  readonly volume: string;
+  readonly project: string;
+  readonly incremental: boolean;
+  readonly force: boolean;
+  readonly name: string | null;
+  readonly description: string | null;
+  readonly properties: Readonly<Record<string, string>>;
+  readonly container: string | null;
+  readonly availability_zone: string | null;
+}
+
+export async function createBackup(
+  services: Services,
+  order: BackupOrder,
+): Promise<{ backup: BackupRecord; job: JobRecord }> {
+  const { catalog, jobs, busyVolumes: busy } = services;
+  const volume = findVolume(catalog, order.volume, order.project);
+  refuseUnlessIdle(services, volume);
+  const parent = order.incremental ? parentOf(services, volume) : undefined;
+  await services.repository.get();
+  const sizeBytes = await probeSource(services, volume, order.force);
+  const backup = newRecord(services, order, volume, parent, sizeBytes);
+  let manifest: Manifest | undefined;
+  // Another request may have come between: nothing awaits from here until the record is on its way.
+  refuseUnlessIdle(services, findVolume(catalog, volume.id, order.project));
+  busy.add(volume.id);
+  try {
+    const job = await jobs.submit({
+      kind: 'backup',
+      project_id: order.project,
+      backup_id: backup.id,
+      volume_id: volume.id,
+      begin: (changes) => {
+        changes.put('backups', backup);
+        changes.put('volumes', { ...volume, status: 'backing-up', size_bytes: sizeBytes });
+      },
+      run: async (context) => {
+        manifest = await runBackup(services, context, backup, volume, order.force);
+        const { statistics } = manifest;
+        return { backup_id: backup.id, ...statistics, consistency: manifest.consistency };
+      },
+      end: (changes, fault) => {
+        busy.delete(volume.id);
+        const now = timestamp(services.clock);
+        const fail_reason = fault?.message.slice(0, failReasonLengthMax) ?? '';
+        const ended: BackupRecord =
+          manifest === undefined
+            ? { ...backup, status: 'error', fail_reason, updated_at: now }
+            : recordOf(manifest, now);
+        changes.put('backups', ended);
+        const known = catalog.get('volumes', volume.id);
+        if (known !== undefined)
+          changes.put('volumes', { ...known, status: 'available', size_bytes: ended.size_bytes });
+      },
+    });
+    return { backup, job };
+  } catch (thrown) {
+    busy.delete(volume.id);
+    throw thrown;
+  }
+}
+
+function refuseUnlessIdle({ busyVolumes: busy }: Services, volume: VolumeRecord): void {
+  if (volume.status !== 'backing-up' && volume.status !== 'restoring-backup' && !busy.has(volume.id)) return;
+  throw new Fault('VOLUME_BUSY', `Cannot back up volume "${volume.name}": its status is "${volume.status}"`);
+}
+
+/** The latest available backup of the volume in its project. */
+function parentOf({ catalog }: Services, volume: VolumeRecord): BackupRecord {
+  let latest: BackupRecord | undefined;
+  for (const backup of catalog.all('backups')) {
+    if (backup.volume_id !== volume.id || backup.project_id !== volume.project_id) continue;
+    if (backup.status !== 'available' && backup.status !== 'restoring') continue;
+    if (latest === undefined || backup.data_timestamp > latest.data_timestamp) latest = backup;
+  }
+  if (latest !== undefined) return latest;
+  throw new Fault(
+    'NO_PARENT',
+    `Cannot back up volume "${volume.name}" incrementally: it has no available backup`,
+  );
+}
+
+/** Opens the source once before anything is recorded, so that what is wrong with it is said at once. */
+async function probeSource(services: Services, volume: VolumeRecord, force: boolean): Promise<number> {
+  const source = await openSource(services, volume.source, { force });
+  await source.close();
+  return source.sizeBytes;
+}
+
+function newRecord(
+  services: Services,
+  order: BackupOrder,
+  volume: VolumeRecord,
+  parent: BackupRecord | undefined,
+  sizeBytes: number,
+): BackupRecord {
+  const now = timestamp(services.clock);
+  return {
+    id: randomUUID(),
+    name: order.name,
+    description: order.description,
+    status: 'creating',
+    fail_reason: '',
+    volume_id: volume.id,
+    volume_name: volume.name,
+    project_id: order.project,
+    size_bytes: sizeBytes,
+    parent_id: parent?.id ?? null,
+    is_incremental: parent !== undefined,
+    data_timestamp: now,
+    created_at: now,
+    updated_at: now,
+    metadata: order.properties,
+    snapshot_id: null,
+    container: order.container,
+    availability_zone: order.availability_zone,
+    root_digest: null,
+    object_count: 0,
+    stored_bytes: 0,
+    new_bytes: 0,
+    zero_bytes: 0,
+    read_bytes: 0,
+    consistency: 'clean',
+  };
+}
+
+async function runBackup(
+  services: Services,
+  context: JobContext,
+  backup: BackupRecord,
+  volume: VolumeRecord,
+  force: boolean,
+): Promise<Manifest> {
+  const { signal, progress } = context;
+  return await withMemory(services, context, 'backup', async (grant) => {
+    const repository = await services.repository.get();
+    const source = await openSource(services, volume.source, { force });
+    try {
+      const fields = () => fieldsOf(backup, volume, source);
+      return await backUp({ source, repository, grant, progress, signal, fields });
+    } finally {
+      await source.close();
+    }
+  });
+}
+
+function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): ManifestFields {
+  const { id, name, description, project_id, parent_id, snapshot_id, container, availability_zone } = backup;
+  const { metadata, created_at, data_timestamp } = backup;
+  return {
+    backup: {
+      id,
+      name,
+      description,
+      project_id,
+      parent_id,
+      snapshot_id,
+      container,
+      availability_zone,
+      metadata,
+      created_at,
+      data_timestamp,
+    },
+    volume: { id: volume.id, name: volume.name, source: volume.source, size_bytes: source.sizeBytes },
+    consistency:
+      source.usedBy.length === 0 ? 'clean' : `crash-consistent: ${source.usedBy.join('; ')}`.slice(0, 1000),
+  };
+}

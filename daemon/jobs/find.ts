@@ -1,0 +1,56 @@
+/** Finds volumes and backups by id or name, within a project. BACKUP_UNKNOWN, VOLUME_UNKNOWN, AMBIGUOUS_NAME.
+ *  Promises: another project's things are not there. Changes nothing. */
+
+import { Fault } from '../base/faults.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { BackupRecord, VolumeRecord } from '../catalog/records.ts';
+
+interface Named {
+  readonly id: string;
+  readonly name: string | null;
+  readonly project_id: string;
+}
+
+function find<T extends Named>(
+  all: Iterable<T>,
+  known: T | undefined,
+  reference: string,
+  project: string,
+): T[] {
+  if (known !== undefined && known.project_id === project) return [known];
+  const named: T[] = [];
+  for (const record of all)
+    if (record.name === reference && record.project_id === project) named.push(record);
+  return named;
+}
+
+export function findVolume(catalog: Catalog, reference: string, project: string): VolumeRecord {
+  const [volume] = find(catalog.all('volumes'), catalog.get('volumes', reference), reference, project);
+  if (volume === undefined) throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${reference}"`);
+  return volume;
+}
+
+export function findBackup(catalog: Catalog, reference: string, project: string): BackupRecord {
+  const [backup, another] = find(
+    catalog.all('backups'),
+    catalog.get('backups', reference),
+    reference,
+    project,
+  );
+  if (backup === undefined) throw new Fault('BACKUP_UNKNOWN', `Cannot find backup "${reference}"`);
+  if (another !== undefined) {
+    throw new Fault('AMBIGUOUS_NAME', `Cannot tell which backup "${reference}" is: several have that name`);
+  }
+  return backup;
+}
+
+/** BACKUP_BUSY unless the backup can be read now. */
+export function requireReadable(backup: BackupRecord, what: string): void {
+  if (backup.status === 'available' || backup.status === 'restoring') return;
+  const message = `Cannot ${what} backup "${backup.id}": its status is "${backup.status}"`;
+  throw backup.status === 'creating' || backup.status === 'deleting'
+    ? new Fault('BACKUP_BUSY', message)
+    : new Fault('BACKUP_UNKNOWN', message, {
+        hint: 'Only an available backup has data: basaltctl backup list',
+      });
+}

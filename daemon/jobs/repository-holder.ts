@@ -1,0 +1,67 @@
+/** The repository that the daemon was started with, open or not. The daemon runs without one too: it says why, and tries again
+ *  when somebody needs it. Promises: at most one opening at a time. Knows nothing of settings: how to open is handed in. */
+
+import { Fault, toFault } from '../base/faults.ts';
+import type { Repository } from '../repository/repository.ts';
+
+export interface RepositoryParts {
+  readonly url: string;
+  readonly open: () => Promise<Repository>;
+  readonly init: (blockBytes: number | undefined) => Promise<void>;
+}
+
+export class RepositoryHolder {
+  readonly url: string;
+  readonly #parts: RepositoryParts;
+  #repository: Repository | undefined;
+  #opening: Promise<Repository> | undefined;
+  #fault: Fault | undefined;
+
+  constructor(parts: RepositoryParts) {
+    this.#parts = parts;
+    this.url = parts.url;
+  }
+
+  /** The repository, opened now where it was not. The fault says what stands in the way. */
+  async get(): Promise<Repository> {
+    if (this.#repository !== undefined) return this.#repository;
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    return await this.#opening;
+  }
+
+  /** The repository if it is open. */
+  get current(): Repository | undefined {
+    return this.#repository;
+  }
+
+  /** Why it is not open; undefined where it is. */
+  get fault(): Fault | undefined {
+    return this.#repository === undefined ? this.#fault : undefined;
+  }
+
+  async init(blockBytes: number | undefined): Promise<Repository> {
+    if (this.#repository !== undefined) {
+      throw new Fault('REPOSITORY_EXISTS', `Cannot make a repository at "${this.url}": there is one already`);
+    }
+    await this.#parts.init(blockBytes);
+    return await this.get();
+  }
+
+  async close(): Promise<void> {
+    await this.#repository?.close();
+    this.#repository = undefined;
+  }
+
+  async #open(): Promise<Repository> {
+    try {
+      this.#repository = await this.#parts.open();
+      this.#fault = undefined;
+      return this.#repository;
+    } catch (thrown) {
+      this.#fault = toFault(thrown);
+      throw this.#fault;
+    }
+  }
+}

@@ -1,0 +1,152 @@
+/** Jobs on the whole repository: check it, make the catalog anew from it, compare two backups. */
+
+import { Fault } from '../base/faults.ts';
+import { diffExtentsMax } from '../base/limits.ts';
+import { recordOf, volumeOf } from '../catalog/rebuild.ts';
+import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import type { DamagedRange } from '../repository/repository.ts';
+import { findBackup, requireReadable } from './find.ts';
+import type { JobContext } from './jobs.ts';
+import { type Services, timestamp } from './services.ts';
+
+const ofRepository = { project_id: 'default', backup_id: null, volume_id: null };
+/** Ranges in the result of a check, all backups together: it must fit one message. */
+const reportedRangesMax = 2000;
+const reportedBackupsMax = 500;
+
+export async function checkRepository(services: Services, readData: boolean): Promise<JobRecord> {
+  return await services.jobs.submit({
+    ...ofRepository,
+    kind: 'check',
+    run: async ({ progress, signal }) => {
+      const repository = await services.repository.get();
+      const report = await repository.check({ readData }, progress, signal).catch(cancelled(signal));
+      let rangesLeft = reportedRangesMax;
+      const ranges = (all: readonly DamagedRange[]) => {
+        const listed = all.slice(0, rangesLeft);
+        rangesLeft -= listed.length;
+        return listed;
+      };
+      const result = {
+        backups_checked: report.backupsChecked,
+        packs_checked: report.packsChecked,
+        damaged_backups_count: report.damagedBackups.length,
+        damaged_backups: report.damagedBackups.slice(0, reportedBackupsMax).map((backup) => ({
+          backup_id: backup.backupId,
+          volume_name: backup.volumeName,
+          ranges: ranges(backup.ranges),
+        })),
+        damaged_manifests: report.damagedManifests.slice(0, reportedBackupsMax),
+        damaged_packs: report.damagedPacks.slice(0, reportedBackupsMax),
+      };
+      const damages =
+        report.damagedBackups.length + report.damagedManifests.length + report.damagedPacks.length;
+      if (damages === 0) return result;
+      const message =
+        `Checked repository "${repository.url}": ${report.damagedBackups.length} backups, ` +
+        `${report.damagedManifests.length} manifests and ${report.damagedPacks.length} packs are damaged`;
+      throw new Fault('FOUND_DAMAGE', message, { details: result });
+    },
+  });
+}
+
+/** Makes index and catalog anew. Records of backups whose manifest has gone are dropped; volumes that are known stay. */
+export async function rebuildCatalog(services: Services): Promise<JobRecord> {
+  for (const { record } of services.jobs.list()) {
+    if ((record.status === 'running' || record.status === 'queued') && record.kind !== 'mount') {
+      throw new Fault(
+        'REPOSITORY_LOCKED',
+        `Cannot rebuild the catalog: job "${record.id}" (${record.kind}) is under way`,
+      );
+    }
+  }
+  return await services.jobs.submit({
+    ...ofRepository,
+    kind: 'rebuild',
+    run: (context) => rebuild(services, context),
+  });
+}
+
+async function rebuild(
+  services: Services,
+  { progress, signal }: JobContext,
+): Promise<Record<string, unknown>> {
+  const { catalog } = services;
+  const repository = await services.repository.get();
+  const damagedPacks = await repository.rebuildIndex(progress, signal).catch(cancelled(signal));
+  const found = new Set<string>();
+  const damagedManifests: { key: string; reason: string }[] = [];
+  const now = timestamp(services.clock);
+  let volumesAdded = 0;
+  for await (const { key, manifest, fault } of repository.manifests()) {
+    progress({ bytesDone: found.size, bytesTotal: 0, phase: 'reading manifests' });
+    if (manifest === undefined) {
+      damagedManifests.push({ key, reason: fault?.message ?? 'it can not be read' });
+      continue;
+    }
+    found.add(manifest.backup.id);
+    const volume =
+      catalog.get('volumes', manifest.volume.id) === undefined
+        ? freshVolume(services, volumeOf(manifest))
+        : undefined;
+    volumesAdded += volume === undefined ? 0 : 1;
+    await catalog.commit((changes) => {
+      changes.put('backups', recordOf(manifest, now));
+      if (volume !== undefined) changes.put('volumes', volume);
+    });
+  }
+  const gone = [...catalog.all('backups')].filter((backup) => hadData(backup) && !found.has(backup.id));
+  await catalog.commit((changes) => {
+    for (const { id } of gone) changes.remove('backups', id);
+  });
+  return {
+    backups: found.size,
+    volumes_added: volumesAdded,
+    records_dropped: gone.length,
+    damaged_manifests: damagedManifests.slice(0, reportedBackupsMax),
+    damaged_packs: damagedPacks.slice(0, reportedBackupsMax),
+  };
+}
+
+const hadData = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';
+
+/** A volume under its name, or, where another one has that by now, under its name and the start of its id. */
+function freshVolume({ catalog }: Services, volume: VolumeRecord): VolumeRecord {
+  for (const { name, project_id } of catalog.all('volumes')) {
+    if (name === volume.name && project_id === volume.project_id) {
+      return { ...volume, name: `${volume.name} (${volume.id.slice(0, 8)})` };
+    }
+  }
+  return volume;
+}
+
+/** An aborted walk throws what the signal says. */
+const cancelled =
+  (signal: AbortSignal) =>
+  (thrown: unknown): never => {
+    throw signal.aborted && signal.reason instanceof Fault ? signal.reason : thrown;
+  };
+
+export async function diffBackups(
+  services: Services,
+  a: string,
+  b: string,
+  project: string,
+): Promise<{ extents: { offset: number; length: number }[]; changed_bytes: number; truncated: boolean }> {
+  const repository = await services.repository.get();
+  const [first, second] = [
+    findBackup(services.catalog, a, project),
+    findBackup(services.catalog, b, project),
+  ];
+  requireReadable(first, 'compare');
+  requireReadable(second, 'compare');
+  const manifests = [await repository.manifest(first.id), await repository.manifest(second.id)] as const;
+  const extents: { offset: number; length: number }[] = [];
+  let [changedBytes, count] = [0, 0];
+  for await (const range of repository.differences(...manifests)) {
+    changedBytes += range.length;
+    count += 1;
+    if (extents.length < diffExtentsMax) extents.push(range);
+  }
+  return { extents, changed_bytes: changedBytes, truncated: count > extents.length };
+}

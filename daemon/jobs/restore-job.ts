@@ -1,0 +1,179 @@
+/** Writes a backup to a target.
+ *  Promises: a target that is too small, in use or of the wrong kind is refused before anything is written; a new file has its
+ *  name only when it is whole; a failed restore to something that existed says so in the volume's status. */
+
+import { randomUUID } from 'node:crypto';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errnoOf, Fault } from '../base/faults.ts';
+import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import { parseDeviceUrl } from '../devices/device-url.ts';
+import { openTarget } from '../devices/target.ts';
+import { restore } from '../pipeline/restore.ts';
+import { findBackup, requireReadable } from './find.ts';
+import type { JobContext } from './jobs.ts';
+import { type Services, timestamp, withMemory } from './services.ts';
+
+export interface RestoreOrder {
+  readonly backup: string;
+  readonly project: string;
+  /** A registered volume, a URL or a path; absent: a new file in the restore folder. */
+  readonly target: string | undefined;
+  /** Registers the target as a volume of this name. */
+  readonly name: string | undefined;
+  readonly force: boolean;
+  readonly differential: boolean;
+}
+
+interface Destination {
+  readonly url: string;
+  /** The registered volume that the target is. */
+  readonly volume: VolumeRecord | undefined;
+  /** Name under which the target is registered afterwards. */
+  readonly registerAs: string | undefined;
+}
+
+export async function restoreBackup(
+  services: Services,
+  order: RestoreOrder,
+): Promise<{ backup: BackupRecord; job: JobRecord; target: string }> {
+  const { catalog, jobs } = services;
+  const backup = findBackup(catalog, order.backup, order.project);
+  requireReadable(backup, 'restore');
+  const repository = await services.repository.get();
+  await repository.manifest(backup.id);
+  const destination = chooseDestination(services, backup, order);
+  await probeTarget(services, destination, backup, order);
+  const { volume } = destination;
+  const job = await jobs.submit({
+    kind: 'restore',
+    project_id: order.project,
+    backup_id: backup.id,
+    volume_id: volume?.id ?? null,
+    begin: (changes) => {
+      const now = catalog.get('backups', backup.id) ?? backup;
+      changes.put('backups', { ...now, status: 'restoring', updated_at: timestamp(services.clock) });
+      if (volume !== undefined) changes.put('volumes', { ...volume, status: 'restoring-backup' });
+    },
+    run: (context) => runRestore(services, context, backup, destination, order),
+    end: (changes, fault) => {
+      const known = catalog.get('backups', backup.id);
+      // Another restore of the same backup may go on.
+      const others = jobs.activeFor(backup.id).filter(({ kind }) => kind === 'restore').length > 1;
+      if (known !== undefined && !others) {
+        changes.put('backups', { ...known, status: 'available', updated_at: timestamp(services.clock) });
+      }
+      if (volume !== undefined) {
+        changes.put('volumes', { ...volume, status: fault === undefined ? 'available' : 'error_restoring' });
+      } else if (fault === undefined && destination.registerAs !== undefined) {
+        changes.put('volumes', newVolume(services, destination.url, destination.registerAs, backup));
+      }
+    },
+  });
+  return { backup, job, target: destination.url };
+}
+
+function chooseDestination(services: Services, backup: BackupRecord, order: RestoreOrder): Destination {
+  const { target, name, project } = order;
+  const volumes = [...services.catalog.all('volumes')].filter(({ project_id }) => project_id === project);
+  if (name !== undefined && volumes.some((volume) => volume.name === name)) {
+    throw new Fault('ALREADY_EXISTS', `Cannot register volume "${name}": there is one of that name`);
+  }
+  if (target === undefined) {
+    const registerAs =
+      name ?? freeName(`restore_backup_${backup.id}`, new Set(volumes.map((volume) => volume.name)));
+    const file = `${registerAs.replaceAll(/[^\w.-]/g, '_').slice(0, 200)}.img`;
+    return { url: join(services.restoreDirectory, file), volume: undefined, registerAs };
+  }
+  const volume = volumes.find(({ id, name: known }) => id === target || known === target);
+  if (volume === undefined) {
+    if (!target.includes('/'))
+      throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`);
+    return { url: target, volume: undefined, registerAs: name };
+  }
+  if (volume.status !== 'available' && volume.status !== 'error_restoring') {
+    throw new Fault(
+      'VOLUME_BUSY',
+      `Cannot restore to volume "${volume.name}": its status is "${volume.status}"`,
+    );
+  }
+  return { url: volume.source, volume, registerAs: undefined };
+}
+
+function freeName(wanted: string, taken: ReadonlySet<string>): string {
+  let name = wanted;
+  for (let number = 2; taken.has(name); number += 1) name = `${wanted}_${number}`;
+  return name;
+}
+
+/** Looks at the target before anything is recorded. What exists is opened as it will be, and let go untouched. */
+async function probeTarget(
+  services: Services,
+  { url }: Destination,
+  backup: BackupRecord,
+  order: RestoreOrder,
+): Promise<void> {
+  const { path } = parseDeviceUrl(url);
+  if (order.target === undefined) await mkdir(services.restoreDirectory, { recursive: true, mode: 0o700 });
+  const exists = await stat(path).then(
+    () => true,
+    (thrown: unknown) => errnoOf(thrown) !== 'ENOENT',
+  );
+  if (exists) {
+    const target = await openTarget(services, url, { sizeBytes: backup.size_bytes, force: order.force });
+    await target.abort();
+    return;
+  }
+  const folder = await stat(dirname(path)).catch(() => undefined);
+  if (folder?.isDirectory() !== true) {
+    throw new Fault('TARGET_UNUSABLE', `Cannot make "${url}": there is no folder "${dirname(path)}"`);
+  }
+}
+
+async function runRestore(
+  services: Services,
+  context: JobContext,
+  backup: BackupRecord,
+  { url }: Destination,
+  order: RestoreOrder,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { signal, progress, journalTemporary } = context;
+  return await withMemory(services, context, 'restore', async (grant) => {
+    const repository = await services.repository.get();
+    const manifest = await repository.manifest(backup.id);
+    const image = repository.openImage(manifest);
+    const { force, differential } = order;
+    const target = await openTarget(services, url, {
+      sizeBytes: image.sizeBytes,
+      force,
+      onTemporary: journalTemporary,
+    });
+    try {
+      const { native } = services;
+      const counts = await restore({ image, target, native, differential, grant, progress, signal });
+      await target.commit();
+      return {
+        backup_id: backup.id,
+        target: target.url,
+        restored_bytes: counts.restoredBytes,
+        written_bytes: counts.writtenBytes,
+        zeroed_bytes: counts.zeroedBytes,
+        unchanged_bytes: counts.unchangedBytes,
+        tail_bytes: counts.tailBytes,
+      };
+    } catch (thrown) {
+      await target.abort();
+      throw thrown;
+    }
+  });
+}
+
+const newVolume = (services: Services, source: string, name: string, backup: BackupRecord): VolumeRecord => ({
+  id: randomUUID(),
+  name,
+  project_id: backup.project_id,
+  source,
+  status: 'available',
+  size_bytes: backup.size_bytes,
+  created_at: timestamp(services.clock),
+});

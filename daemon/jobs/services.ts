@@ -1,0 +1,57 @@
+/** What the jobs are made of, put together by the composition root. */
+
+import type { Native } from '../../native/native.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Budget, Grant } from '../memory/budget.ts';
+import { copyBytesMax, copyBytesMin } from '../pipeline/parts.ts';
+import type { View } from '../view/view.ts';
+import type { JobContext, Jobs } from './jobs.ts';
+import type { Operations } from './operations.ts';
+import type { RepositoryHolder } from './repository-holder.ts';
+
+export interface Services {
+  readonly catalog: Catalog;
+  readonly jobs: Jobs;
+  readonly repository: RepositoryHolder;
+  readonly budget: Budget;
+  readonly operations: Operations;
+  readonly native: Native;
+  readonly clock: Clock;
+  /** Where a restore that names no target makes its file. */
+  readonly restoreDirectory: string;
+  readonly stateDirectory: string;
+  /** The view while it is mounted. */
+  readonly view: () => View | undefined;
+  /** Volumes whose backup is being recorded: the catalog does not say so yet. */
+  readonly busyVolumes: Set<string>;
+  /** Most bytes that one copy may take of the budget, so that all that may run at once find room. */
+  readonly copyBytes: number;
+}
+
+/** Waits for a place and for memory, and runs the copy with them. */
+export async function withMemory<T>(
+  services: Services,
+  context: JobContext,
+  owner: string,
+  copy: (grant: Grant) => Promise<T>,
+): Promise<T> {
+  context.waitFor('operations');
+  const leave = await services.operations.enter(context.signal);
+  try {
+    context.waitFor('memory');
+    const bytesMax = Math.max(copyBytesMin, Math.min(services.copyBytes, copyBytesMax));
+    const wish = { owner: `${owner} ${context.id}`, bytesMin: copyBytesMin, bytesMax };
+    const grant = await services.budget.admit(wish, context.signal);
+    try {
+      context.waitFor(null);
+      return await copy(grant);
+    } finally {
+      grant.release();
+    }
+  } finally {
+    leave();
+  }
+}
+
+export const timestamp = (clock: Clock): string => new Date(clock.now()).toISOString();

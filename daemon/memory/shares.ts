@@ -1,0 +1,47 @@
+/** How the one budget is divided: what is lent for the life of the daemon, and how much one copy may take.
+ *  Promises: the shares fit the smallest `memory_limit` that the settings allow. */
+
+import { KiB, MiB, roundUp } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { segmentBytes, viewScratchSlots, viewSlotBytes } from '../base/limits.ts';
+import { Budget } from './budget.ts';
+
+export interface MemoryShares {
+  readonly budget: Budget;
+  /** Pages of maps, and two buffers for checks. */
+  readonly repository: {
+    readonly pages: Uint8Array;
+    readonly input: Uint8Array;
+    readonly output: Uint8Array;
+  };
+  readonly viewCache: Uint8Array;
+  readonly viewScratch: Uint8Array;
+  /** Bytes that one copy may take, so that all that may run at once find room. */
+  readonly copyBytes: number;
+}
+
+const none = new Uint8Array(0);
+
+export async function divideMemory(
+  arena: ArrayBuffer,
+  clock: Clock,
+  operationsMax: number,
+  withView: boolean,
+): Promise<MemoryShares> {
+  const budget = new Budget(arena, clock);
+  const limit = arena.byteLength;
+  const lend = async (owner: string, bytes: number): Promise<Uint8Array> => {
+    const grant = await budget.admit({ owner, bytesMin: bytes, bytesMax: bytes });
+    return grant.slice(bytes);
+  };
+  const repository = {
+    pages: await lend('map pages', roundUp(Math.max(MiB, Math.min(16 * MiB, limit / 64)), 64 * KiB)),
+    input: await lend('repository check', segmentBytes),
+    output: await lend('repository check', segmentBytes),
+  };
+  const viewCache = withView ? await lend('view cache', roundUp(limit / 8, viewSlotBytes)) : none;
+  const viewScratch = withView ? await lend('view reads', viewScratchSlots * viewSlotBytes) : none;
+  const copyBytes =
+    Math.floor((limit - budget.report().reservedBytes) / operationsMax / segmentBytes) * segmentBytes;
+  return { budget, repository, viewCache, viewScratch, copyBytes };
+}

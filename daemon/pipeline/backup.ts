@@ -1,0 +1,74 @@
+/** Copies a source into a repository.
+ *    source ─extents▶ segments ─(window)▶ read ▷ zero? ▷ hash ▷ known? ▷ compress ▷ store ─▶ manifest
+ *  Promises: holds at most its grant; holes are not read; a cancelled or failed copy leaves only unreferenced blocks.
+ *  Knows nothing of jobs, the catalog or the control socket. */
+
+import { Fault } from '../base/faults.ts';
+import { segmentBytes } from '../base/limits.ts';
+import type { Source } from '../devices/device.ts';
+import { sourceReadFault } from '../devices/faults.ts';
+import type { Manifest } from '../format/manifest.ts';
+import type { ManifestFields, Repository } from '../repository/repository.ts';
+import { type CopyParts, slotsOf, throwIfCancelled } from './parts.ts';
+import { Window } from './window.ts';
+
+export interface BackupParts extends CopyParts {
+  readonly source: Source;
+  readonly repository: Repository;
+  /** Called when all has been read, just before the manifest is written. */
+  readonly fields: () => ManifestFields;
+}
+
+export async function backUp(parts: BackupParts): Promise<Manifest> {
+  const { source, repository, progress, signal } = parts;
+  const writer = await repository.openWriter(source.sizeBytes);
+  const window = new Window(slotsOf(parts.grant));
+  try {
+    let bytesDone = 0;
+    const report = (bytes: number) => {
+      bytesDone += bytes;
+      progress({ bytesDone, bytesTotal: source.sizeBytes, phase: 'reading' });
+    };
+    for await (const segment of segments(source, report)) {
+      throwIfCancelled(signal);
+      await window.begin(async ({ input, output }) => {
+        await writer
+          .seal(source.fd, segment.offset, segment.length, input, output)
+          .catch((thrown: unknown) => {
+            throw thrown instanceof Fault ? thrown : sourceReadFault(source.url, thrown);
+          });
+        report(segment.length);
+      });
+    }
+    await window.drain();
+    throwIfCancelled(signal);
+    await source.checkUnchanged();
+    progress({ bytesDone: source.sizeBytes, bytesTotal: source.sizeBytes, phase: 'storing' });
+    return await writer.finish(parts.fields());
+  } catch (thrown) {
+    await window.settle();
+    await writer.abort();
+    throw thrown;
+  }
+}
+
+/** Aligned segments that hold data; what lies in holes only is skipped and reported at once. */
+async function* segments(
+  source: Source,
+  skipped: (bytes: number) => void,
+): AsyncIterable<{ offset: number; length: number }> {
+  let next = 0;
+  for await (const extent of source.extents()) {
+    if (!extent.data) continue;
+    const end = extent.offset + extent.length;
+    const first = Math.max(next, Math.floor(extent.offset / segmentBytes) * segmentBytes);
+    if (first > next) skipped(first - next);
+    next = Math.max(next, first);
+    while (next < end) {
+      const length = Math.min(segmentBytes, source.sizeBytes - next);
+      yield { offset: next, length };
+      next += length;
+    }
+  }
+  if (next < source.sizeBytes) skipped(source.sizeBytes - next);
+}

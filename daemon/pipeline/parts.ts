@@ -1,0 +1,38 @@
+/** What every bounded copy is handed: memory, a way to report, a way to be stopped. */
+
+import { Fault } from '../base/faults.ts';
+import { segmentBytes } from '../base/limits.ts';
+import type { Grant } from '../memory/budget.ts';
+import type { Progress } from '../repository/repository.ts';
+
+export interface CopyParts {
+  readonly grant: Grant;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** Two buffers of a segment each. */
+export interface Slot {
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+}
+
+const slotBytes = 2 * segmentBytes;
+
+/** The smallest grant a copy can work in: a segment at a time, and a third buffer for a differential restore. */
+export const copyBytesMin = 2 * slotBytes;
+/** More segments than this under way make nothing faster. */
+export const copyBytesMax = 8 * slotBytes;
+
+export function slotsOf(grant: Grant): Slot[] {
+  const slots: Slot[] = [];
+  for (let left = grant.bytes; left >= slotBytes; left -= slotBytes) {
+    slots.push({ input: grant.slice(segmentBytes), output: grant.slice(segmentBytes) });
+  }
+  return slots;
+}
+
+export function throwIfCancelled(signal: AbortSignal): void {
+  if (signal.aborted)
+    throw signal.reason instanceof Fault ? signal.reason : new Fault('CANCELLED', 'Cancelled by request');
+}

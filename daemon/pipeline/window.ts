@@ -1,0 +1,42 @@
+/** Runs steps with a bounded number under way, beginning them in order. The first failure stops new steps, waits for those under
+ *  way, and is thrown. Promises: `begin` resolves only when a slot is free; no step is left running when `drain` ends.
+ *  Knows nothing of what a step does. */
+
+export class Window<Slot> {
+  readonly #free: Slot[];
+  readonly #underWay = new Set<Promise<void>>();
+  #failed = false;
+  #failure: unknown;
+
+  constructor(slots: readonly Slot[]) {
+    this.#free = [...slots];
+  }
+
+  /** Begins `step` with a free slot (memory that nobody else uses until the step ends). Throws an earlier step's failure. */
+  async begin(step: (slot: Slot) => Promise<void>): Promise<void> {
+    while (this.#free.length === 0 && !this.#failed) await Promise.race(this.#underWay);
+    const slot = this.#free.pop();
+    if (this.#failed || slot === undefined) throw this.#failure;
+    const running = step(slot)
+      .catch((thrown: unknown) => {
+        if (!this.#failed) this.#failure = thrown;
+        this.#failed = true;
+      })
+      .finally(() => {
+        this.#free.push(slot);
+        this.#underWay.delete(running);
+      });
+    this.#underWay.add(running);
+  }
+
+  /** Waits for all steps; throws the first failure. */
+  async drain(): Promise<void> {
+    await this.settle();
+    if (this.#failed) throw this.#failure;
+  }
+
+  /** Waits for all steps, whatever they come to: afterwards nobody uses the slots. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#underWay);
+  }
+}

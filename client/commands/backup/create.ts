@@ -1,0 +1,74 @@
+/** `basaltctl backup create`: starts a backup of a volume, and waits for it where that is wanted. */
+
+import { type Command, InvalidArgumentError } from 'commander';
+import { defined } from '../../session.ts';
+import { inSession, verb } from '../../verb.ts';
+
+interface Options {
+  incremental?: boolean;
+  force?: boolean;
+  name?: string;
+  description?: string;
+  property?: Readonly<Record<string, string>>;
+  container?: string;
+  availabilityZone?: string;
+  wait?: boolean;
+}
+
+export function addBackupCreate(noun: Command): void {
+  verb(noun, 'create', {
+    summary: 'Starts a backup of a volume',
+    details:
+      'Prints the id of the backup and of its job at once; with --wait, shows the progress and prints the finished record.',
+    examples: [
+      'basaltctl backup create web --wait',
+      'basaltctl backup create web --incremental --name nightly --property reason=upgrade',
+    ],
+    exits: [65, 66, 74, 75, 130],
+  })
+    .argument('<VOLUME>', 'name or id')
+    .option('--incremental', 'store only what differs from the newest backup of the volume')
+    .option('--no-incremental', 'read the whole volume (the default)')
+    .option('--force', 'back up a source that is in use, as it is')
+    .option('--name <NAME>', 'name of the backup')
+    .option('--description <TEXT>', 'description of the backup')
+    .option('--property <KEY=VALUE>', 'property of the backup; may be repeated', collectProperty)
+    .option('--container <CONTAINER>', 'container, for records that keep one')
+    .option('--availability-zone <ZONE>', 'availability zone to record')
+    .option('--wait', 'wait until the backup is done')
+    .action(
+      inSession(async (session, options: Options, volume: string) => {
+        const { backup, job_id } = await session.call('backup.create', {
+          volume,
+          ...defined({
+            incremental: options.incremental,
+            force: options.force,
+            name: options.name,
+            description: options.description,
+            properties: options.property,
+            container: options.container,
+            availability_zone: options.availabilityZone,
+          }),
+          ...session.inProject,
+        });
+        if (options.wait !== true) {
+          const { id, name, volume_id } = backup;
+          await session.one({ id, name, volume_id, job_id });
+          return;
+        }
+        await session.wait(job_id);
+        await session.one(await session.call('backup.show', { backup: backup.id, ...session.inProject }));
+      }),
+    );
+}
+
+function collectProperty(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('A property is KEY=VALUE.');
+  const key = text.slice(0, at);
+  if (key === '__proto__') throw new InvalidArgumentError('This key cannot be used.');
+  return { ...before, [key]: text.slice(at + 1) };
+}

@@ -1,0 +1,56 @@
+/** `basaltctl backup list`: backups, newest first. */
+
+import type { Command } from 'commander';
+import { backupTitles } from '../../output/titles.ts';
+import { defined } from '../../session.ts';
+import { inSession, verb, wholeNumber } from '../../verb.ts';
+
+interface Options {
+  long?: boolean;
+  name?: string;
+  status?: string;
+  volume?: string;
+  allProjects?: boolean;
+  limit?: number;
+  marker?: string;
+  sort?: string;
+}
+
+const short = ['id', 'name', 'description', 'status', 'size_bytes', 'is_incremental', 'created_at'];
+const long = [...short, 'availability_zone', 'volume_name', 'container', 'parent_id', 'stored_bytes'];
+
+export function addBackupList(noun: Command): void {
+  verb(noun, 'list', {
+    summary: 'Lists backups, newest first',
+    examples: [
+      'basaltctl backup list --volume web --status available',
+      'basaltctl backup list --long --sort size_bytes:desc,created_at',
+      'basaltctl backup list -f value -c id --limit 1',
+    ],
+    exits: [66],
+  })
+    .option('--long', 'more columns')
+    .option('--name <NAME>', 'only of this name')
+    .option('--status <STATUS>', 'only in this status: creating, available, restoring, deleting, error')
+    .option('--volume <VOLUME>', 'only of this volume, by name or id')
+    .option('--all-projects', 'of every project, not only your own')
+    .option('--limit <COUNT>', 'at most so many', wholeNumber)
+    .option('--marker <ID>', 'only what follows this backup: how to get the next page')
+    .option('--sort <KEY[:DIRECTION],…>', 'keys to sort by, each with asc or desc (created_at:desc)')
+    .action(
+      inSession(async (session, options: Options) => {
+        const { long: isLong, allProjects, ...filters } = options;
+        const { backups, next_marker } = await session.call('backup.list', {
+          ...defined({ ...filters, all_projects: allProjects }),
+          ...session.inProject,
+        });
+        const columns = isLong ? long : short;
+        await session.list(backups, {
+          titles: backupTitles,
+          initial: allProjects ? [...columns, 'project_id'] : columns,
+        });
+        if (backups.length === 0) session.note('No backups.');
+        if (next_marker !== null) session.note(`More follow: add --marker ${next_marker}`);
+      }),
+    );
+}

@@ -1,0 +1,5 @@
+/** JSON for programs: exact numbers, keys as the protocol has them. Safe to look at on a terminal. Pure. */
+
+import { printableJson } from './text.ts';
+
+export const jsonText = (value: unknown): string => `${printableJson(JSON.stringify(value, null, 2))}\n`;

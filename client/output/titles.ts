@@ -1,0 +1,93 @@
+/** Titles of the columns of every list, in openstackclient's words. A key of the protocol without a title does not
+ *  compile, so that every key can be asked for with `-c`. */
+
+import type {
+  BackupValue,
+  JobValue,
+  MountValue,
+  RangeValue,
+  SettingValue,
+  VolumeValue,
+} from '../../daemon/protocol/values.ts';
+
+export const volumeTitles = {
+  id: 'ID',
+  name: 'Name',
+  status: 'Status',
+  size_bytes: 'Size',
+  source: 'Source',
+  created_at: 'Created At',
+  project_id: 'Project ID',
+  size: 'Size (whole GiB)',
+} as const satisfies Record<keyof VolumeValue, string>;
+
+export const backupTitles = {
+  id: 'ID',
+  name: 'Name',
+  description: 'Description',
+  status: 'Status',
+  size_bytes: 'Size',
+  is_incremental: 'Incremental',
+  created_at: 'Created At',
+  availability_zone: 'Availability Zone',
+  volume_name: 'Volume',
+  container: 'Container',
+  parent_id: 'Parent',
+  stored_bytes: 'Stored',
+  project_id: 'Project ID',
+  size: 'Size (whole GiB)',
+  volume_id: 'Volume ID',
+  snapshot_id: 'Snapshot ID',
+  fail_reason: 'Fail Reason',
+  has_dependent_backups: 'Has Dependents',
+  data_timestamp: 'Data Timestamp',
+  updated_at: 'Updated At',
+  metadata: 'Properties',
+  root_digest: 'Root Digest',
+  object_count: 'Objects',
+  read_bytes: 'Read',
+  zero_bytes: 'Zero',
+  new_bytes: 'New',
+  consistency: 'Consistency',
+} as const satisfies Record<keyof BackupValue, string>;
+
+export const jobTitles = {
+  id: 'ID',
+  kind: 'Kind',
+  status: 'Status',
+  phase: 'Phase',
+  bytes_done: 'Done',
+  bytes_total: 'Total',
+  created_at: 'Created At',
+  finished_at: 'Finished At',
+  backup_id: 'Backup ID',
+  volume_id: 'Volume ID',
+  project_id: 'Project ID',
+  bytes_per_second: 'Rate',
+  seconds_left: 'Left',
+  waiting_for: 'Waiting For',
+  fault: 'Fault',
+  result: 'Result',
+} as const satisfies Record<keyof JobValue, string>;
+
+export const mountTitles = {
+  directory: 'Directory',
+  backup_id: 'Backup ID',
+  partition: 'Partition',
+  file_system: 'File System',
+  loop_device: 'Loop Device',
+  created_at: 'Created At',
+  id: 'ID',
+} as const satisfies Record<keyof MountValue, string>;
+
+export const settingTitles = {
+  name: 'Name',
+  value: 'Value',
+  origin: 'Origin',
+  about: 'About',
+} as const satisfies Record<keyof SettingValue, string>;
+
+export const rangeTitles = {
+  offset: 'Offset',
+  length: 'Length',
+} as const satisfies Record<keyof RangeValue, string>;

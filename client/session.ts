@@ -1,0 +1,76 @@
+/** What one verb works with: calls to the daemon, waiting, printing; all by the global options.
+ *  Promises: the socket is opened by the first call, so that help and usage faults need no daemon. */
+
+import type { MethodName, Params, Result } from '../daemon/protocol/methods.ts';
+import type { JobValue } from '../daemon/protocol/values.ts';
+import { type Connection, connect } from './connection.ts';
+import { failureOf, failureText } from './failure.ts';
+import { createOutput, type Format, type Output } from './output/print.ts';
+import { progressOn } from './output/progress.ts';
+import { failureOfJob, waitForJob } from './wait.ts';
+
+export const defaultSocketPath = '/run/basalt/basaltd.sock';
+
+export interface GlobalOptions {
+  readonly socket: string;
+  readonly project?: string;
+  readonly format: Format;
+  readonly column: readonly string[];
+}
+
+export interface Session extends Output {
+  readonly format: Format;
+  /** The project to act for, to be spread into params; nothing where the daemon's default is meant. */
+  readonly inProject: { readonly project?: string };
+  call<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>>;
+  /** The job as it ended well. Otherwise prints what it reported all the same, and throws its fault. */
+  wait(jobId: string): Promise<JobValue>;
+  /** Tells a failure that does not end the command. */
+  complain(thrown: unknown): void;
+  close(): void;
+}
+
+export function openSession(options: GlobalOptions): Session {
+  let opened: Promise<Connection> | undefined;
+  const connection = (): Promise<Connection> => (opened ??= connect(options.socket));
+  const inProject = options.project === undefined ? {} : { project: options.project };
+  const output = createOutput({
+    format: options.format,
+    columns: options.column,
+    writeOut: (text) => process.stdout.write(text),
+    writeNote: (text) => process.stderr.write(text),
+  });
+  return {
+    ...output,
+    format: options.format,
+    inProject,
+    call: async (method, params) => (await connection()).call(method, params),
+    wait: async (jobId) => {
+      const parts = { connection: await connection(), progress: await progressOn(process.stderr), inProject };
+      const job = await waitForJob(parts, jobId);
+      const failure = failureOfJob(job);
+      if (failure === undefined) return job;
+      if (job.result !== null) await output.one(job.result);
+      throw failure;
+    },
+    complain: (thrown) => {
+      process.stderr.write(failureText(failureOf(thrown), options.format));
+    },
+    close: () => {
+      // A connection that failed has been reported by the call that wanted it.
+      opened?.then(
+        (one) => one.close(),
+        () => {},
+      );
+    },
+  };
+}
+
+/** What may be absent, left out: the daemon takes a missing key for the default and refuses an empty one. */
+export function defined<T extends object>(value: T): Defined<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as Defined<T>;
+}
+
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};

@@ -1,0 +1,40 @@
+/** Help on every level, without a daemon. */
+
+import { expect, test } from 'vitest';
+import { runClient } from '../support/client.ts';
+
+const verbs = `volume add, volume list, volume show, volume remove, backup create, backup list, backup show,
+  backup delete, backup restore, backup verify, backup diff, mount, unmount, view list, job list, job show, job watch,
+  job cancel, repository init, repository show, repository check, repository stats, catalog rebuild, status,
+  config show, config check`.split(/,\s+/);
+
+test.each(verbs)('%s --help has an example, the exit statuses and the global options', async (words) => {
+  const { status, stdout, stderr } = await runClient([...words.split(' '), '--help']);
+  expect([status, stderr]).toEqual([0, '']);
+  expect(stdout).toContain(`Usage: basaltctl ${words}`);
+  expect(stdout).toContain(`  $ basaltctl ${words}`);
+  expect(stdout).toMatch(/Exit status:\n +0 {2}done\n/);
+  expect(stdout).toContain('--socket');
+});
+
+test.each(['volume', 'backup', 'view', 'job', 'repository', 'catalog', 'config'])(
+  '%s --help lists its verbs',
+  async (noun) => {
+    const { status, stdout } = await runClient([noun, '--help']);
+    expect(status).toBe(0);
+    for (const words of verbs.filter((one) => one.startsWith(`${noun} `))) {
+      expect(stdout).toMatch(new RegExp(`^ +${words.split(' ')[1]}\\b`, 'm'));
+    }
+  },
+);
+
+test('--help lists every noun and the first steps', async () => {
+  const { status, stdout } = await runClient(['--help']);
+  expect(status).toBe(0);
+  for (const words of verbs) expect(stdout).toMatch(new RegExp(`^ +${words.split(' ')[0]}\\b`, 'm'));
+  expect(stdout).toContain('$ basaltctl backup create');
+});
+
+test('--version prints the version on stdout', async () => {
+  expect(await runClient(['--version'])).toEqual({ status: 0, stdout: 'basaltctl 0.1.0\n', stderr: '' });
+});

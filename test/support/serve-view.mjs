@@ -1,0 +1,43 @@
+/** A process that serves one image file through the view until it is killed: node serve-view.mjs VIEW-DIRECTORY IMAGE-FILE.
+ *  Prints one line of JSON when the view is there. On SIGUSR2 it leaves by process.exit, without closing anything. Uses the
+ *  built daemon, because node can't run TypeScript. */
+
+import { open } from 'node:fs/promises';
+import { openView } from '../../dist/daemon/view/view.js';
+import { native } from '../../dist/native/native.js';
+
+const slotBytes = 256 * 1024;
+const [viewDirectory, imageFile] = process.argv.slice(2);
+const file = await open(imageFile);
+const { size } = await file.stat();
+const image = {
+  read: async (offset, output) => {
+    const { bytesRead } = await file.read(output, 0, output.length, offset);
+    output.fill(0, bytesRead);
+    return [];
+  },
+};
+const time = '2026-11-21T12:31:06.000Z';
+const backup = {
+  id: '1a2b3c4d-0000-4000-8000-000000000001',
+  volume_id: 'v',
+  created_at: time,
+  data_timestamp: time,
+  size_bytes: size,
+};
+const view = await openView({
+  native,
+  cache: new Uint8Array(native.allocateArena(16 * slotBytes)),
+  scratch: new Uint8Array(native.allocateArena(2 * slotBytes)),
+  source: {
+    volumes: () => [{ id: 'v', name: 'disk' }],
+    backups: () => [backup],
+    backup: () => backup,
+    open: async () => ({ image, manifest: Buffer.from('{}') }),
+  },
+  viewDirectory,
+  clock: { now: () => Date.now() },
+  threads: 2,
+});
+process.on('SIGUSR2', () => process.exit(0));
+process.stdout.write(`${JSON.stringify({ imagePath: view.imagePath(backup.id) })}\n`);

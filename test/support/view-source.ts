@@ -1,0 +1,128 @@
+/** Sources for the view that need no repository: images made by a function of their offset, and images that are files. */
+
+import type { FileHandle } from 'node:fs/promises';
+import { KiB } from '../../daemon/base/bytes.ts';
+import { systemClock } from '../../daemon/base/clock.ts';
+import { viewSlotBytes } from '../../daemon/base/limits.ts';
+import type { BackupImage, DamagedRange } from '../../daemon/repository/repository.ts';
+import type { ViewBackup, ViewVolume } from '../../daemon/view/names.ts';
+import type { ViewSource } from '../../daemon/view/tree.ts';
+import { openView, type View } from '../../daemon/view/view.ts';
+import { native } from '../../native/native.ts';
+
+export interface FakeBackup extends ViewBackup {
+  readonly image: BackupImage;
+  readonly manifest: Uint8Array;
+}
+
+/** The bytes that the image made from `seed` has at `offset`, a multiple of four. */
+export function generate(seed: number, offset: number, output: Uint8Array): void {
+  const words = new Uint32Array(output.buffer, output.byteOffset, Math.floor(output.length / 4));
+  const first = offset / 4;
+  for (let at = 0; at < words.length; at++) words[at] = Math.imul(first + at + 1, 2654435761) ^ seed;
+}
+
+export function expected(seed: number, offset: number, length: number): Buffer {
+  const start = offset - (offset % 4);
+  const bytes = Buffer.from(new ArrayBuffer(length + 8));
+  generate(seed, start, bytes);
+  return bytes.subarray(offset - start, offset - start + length);
+}
+
+export interface ImageBehaviour {
+  readonly damaged?: readonly DamagedRange[];
+  /** Awaited in each read. */
+  readonly before?: (offset: number) => Promise<void>;
+}
+
+export function generatedImage(seed: number, sizeBytes: number, behaviour: ImageBehaviour = {}): BackupImage {
+  return imageOf(sizeBytes, async (offset, output) => {
+    await behaviour.before?.(offset);
+    generate(seed, offset, output);
+    if (offset + output.length > sizeBytes) output.fill(0, sizeBytes - offset);
+    const found = (behaviour.damaged ?? []).filter(
+      (range) => range.offset < offset + output.length && offset < range.offset + range.length,
+    );
+    for (const range of found) {
+      output.fill(0, Math.max(0, range.offset - offset), range.offset + range.length - offset);
+    }
+    return found;
+  });
+}
+
+export async function fileImage(file: FileHandle): Promise<BackupImage> {
+  const { size } = await file.stat();
+  return imageOf(size, async (offset, output) => {
+    const { bytesRead } = await file.read(output, 0, output.length, offset);
+    output.fill(0, bytesRead);
+    return [];
+  });
+}
+
+function imageOf(sizeBytes: number, read: BackupImage['read']): BackupImage {
+  return {
+    backupId: 'unused',
+    sizeBytes,
+    blockBytes: 64 * KiB,
+    read,
+    // oxlint-disable-next-line require-yield -- the view never walks an image
+    extents: async function* () {
+      throw new Error('the view never walks an image');
+    },
+  };
+}
+
+export function fakeBackup(id: string, volumeId: string, image: BackupImage): FakeBackup {
+  return {
+    id,
+    volume_id: volumeId,
+    created_at: '2026-11-21T12:31:06.123Z',
+    data_timestamp: '2026-11-21T12:30:00.500Z',
+    size_bytes: image.sizeBytes,
+    image,
+    manifest: Buffer.from(JSON.stringify({ backup: id })),
+  };
+}
+
+export class FakeSource implements ViewSource {
+  readonly volumesById = new Map<string, ViewVolume>();
+  readonly backupsById = new Map<string, FakeBackup>();
+
+  volumes() {
+    return this.volumesById.values();
+  }
+  *backups(volumeId: string) {
+    for (const backup of this.backupsById.values()) if (backup.volume_id === volumeId) yield backup;
+  }
+  backup(backupId: string) {
+    return this.backupsById.get(backupId);
+  }
+  async open(backupId: string) {
+    const backup = this.backupsById.get(backupId);
+    if (backup === undefined) throw new Error('no such backup');
+    return backup;
+  }
+  add(backup: FakeBackup, volumeName: string): this {
+    this.volumesById.set(backup.volume_id, { id: backup.volume_id, name: volumeName });
+    this.backupsById.set(backup.id, backup);
+    return this;
+  }
+}
+
+export function openFakeView(
+  viewDirectory: string,
+  source: ViewSource,
+  slots = 32,
+  onEnd: () => void = () => undefined,
+): Promise<View> {
+  return openView({
+    native,
+    cache: new Uint8Array(native.allocateArena(slots * viewSlotBytes)),
+    scratch: new Uint8Array(native.allocateArena(4 * viewSlotBytes)),
+    source,
+    viewDirectory,
+    clock: systemClock,
+    threads: 2,
+    onEnd,
+  });
+}

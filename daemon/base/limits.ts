@@ -57,3 +57,12 @@ export const viewCloseTimeoutMs = 2000;
 export const commandTimeoutMs = 60_000;
 /** How long a loop device may take to go away after it was given back. */
 export const loopGoneTimeoutMs = 3000;
+/** Jobs that have not ended, and ended ones that are remembered. */
+export const jobsUnderWayMax = 1000;
+export const jobsRememberedMax = 1000;
+/** Extents that one answer of `backup diff` lists. */
+export const diffExtentsMax = 10_000;
+/** Longest reason kept with a failed backup, as in Cinder. */
+export const failReasonLengthMax = 255;
+/** Slots of scratch for misses of the view that are read at a time. */
+export const viewScratchSlots = 4;

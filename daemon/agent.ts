@@ -1,0 +1,206 @@
+/** The composition root: builds every part, starts them in order, stops them in reverse. The only file that takes values
+ *  from the addon.
+ *
+ *    lock ▶ catalog ▶ recovery ▶ memory ▶ repository ▶ view ▶ socket ▶ ready
+ *
+ *  Promises: one daemon a state folder; what a killed daemon left is cleaned up before anything new begins; after `stop`
+ *  nothing is mounted and nothing is half-written. Knows nothing of argv and signals. */
+
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { native } from '../native/native.ts';
+import { systemClock } from './base/clock.ts';
+import { toFault } from './base/faults.ts';
+import { openLmdbCatalog } from './catalog/lmdb-catalog.ts';
+import type { EffectiveSettings } from './config/load.ts';
+import { showSettings } from './config/render.ts';
+import { backupHandlers } from './control/handlers/backup.ts';
+import { jobHandlers } from './control/handlers/job.ts';
+import type { HandlerParts } from './control/handlers/parts.ts';
+import { repositoryHandlers } from './control/handlers/repository.ts';
+import { volumeHandlers } from './control/handlers/volume.ts';
+import { createNotifier, type Notifier } from './control/notifier.ts';
+import { startServer } from './control/server.ts';
+import { statusLine } from './control/status-line.ts';
+import { Jobs } from './jobs/jobs.ts';
+import { unmountAll } from './jobs/mount-job.ts';
+import { Operations } from './jobs/operations.ts';
+import { recoverBackups, recoverJobs } from './jobs/recover.ts';
+import { RepositoryHolder } from './jobs/repository-holder.ts';
+import type { Services } from './jobs/services.ts';
+import { hostIdOf, lockState } from './jobs/state.ts';
+import { viewSourceOf } from './jobs/view-source.ts';
+import { divideMemory, type MemoryShares } from './memory/shares.ts';
+import { openLocation } from './repository/locations.ts';
+import { detachLoopsBelow } from './view/file-system-mount.ts';
+import { openView, type View } from './view/view.ts';
+
+export interface Agent {
+  stop(): Promise<void>;
+}
+
+/** How often the line in `systemctl status` is renewed. */
+const statusEveryMs = 5000;
+/** A job that runs and shows no progress for so long hangs. */
+const hangMs = 15 * 60 * 1000;
+
+type Undo = () => Promise<void> | void;
+
+export async function startAgent(effective: EffectiveSettings, log: Logger): Promise<Agent> {
+  const undo: Undo[] = [];
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) {
+      await Promise.resolve(step()).catch((thrown: unknown) =>
+        log.error({ err: thrown }, 'A step of the stop failed; going on'),
+      );
+    }
+  };
+  try {
+    await start(effective, log, undo);
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+  return { stop };
+}
+
+async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): Promise<void> {
+  const { values } = effective;
+  const startedAtMs = systemClock.now();
+  const unlock = await lockState(native, values.state_dir);
+  undo.push(unlock);
+  const catalog = openLmdbCatalog(join(values.state_dir, 'catalog.mdb'));
+  undo.push(() => catalog.close());
+  const jobs = new Jobs({ catalog, clock: systemClock, log });
+
+  for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
+  for (const { mount, why } of await unmountAll({ catalog }))
+    log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
+  if (values.view_dir !== null) await detachLoopsBelow(values.view_dir);
+
+  const arena = native.allocateArena(values.memory_limit);
+  const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
+  const hostId = await hostIdOf(catalog);
+  const repository = openHolder(effective, hostId, shares);
+  undo.push(() => repository.close());
+
+  let view: View | undefined;
+  const services: Services = {
+    catalog,
+    jobs,
+    repository,
+    budget: shares.budget,
+    operations: new Operations(values.max_operations),
+    native,
+    clock: systemClock,
+    restoreDirectory: values.restore_dir,
+    stateDirectory: values.state_dir,
+    view: () => view,
+    busyVolumes: new Set(),
+    copyBytes: shares.copyBytes,
+  };
+  await openAndRecover(services, log);
+
+  if (values.view_dir !== null) {
+    view = await openView({
+      native,
+      cache: shares.viewCache,
+      scratch: shares.viewScratch,
+      source: viewSourceOf(services),
+      viewDirectory: values.view_dir,
+      clock: systemClock,
+      threads: Math.max(2, Math.min(8, cpus().length)),
+      onEnd: () =>
+        log.warn(
+          { viewDir: values.view_dir },
+          'Somebody unmounted the view; it comes back with the next start',
+        ),
+    });
+    undo.push(async () => {
+      for (const { mount, why } of await unmountAll(services))
+        log.error({ directory: mount.directory, why }, 'A mount is left');
+      await view?.close();
+    });
+  }
+
+  const notifier = startNotifier(services, log);
+  undo.push(() => notifier.close());
+  const settings = showSettings(effective);
+  const server = await openSocket(
+    { services, socketPath: values.socket, settings, startedAtMs },
+    effective,
+    log,
+  );
+  undo.push(() => server.close());
+  // Jobs first: whoever watches one gets its end as an answer.
+  undo.push(() => jobs.stop());
+  undo.push(() => notifier.stopping());
+  notifier.ready();
+  log.info(
+    {
+      socket: values.socket,
+      repository: repository.url,
+      viewDir: values.view_dir,
+      hash: native.hashImplementation(),
+    },
+    'Ready',
+  );
+}
+
+/** The repository may be missing now and there later: the daemon starts all the same, and says so. */
+async function openAndRecover(services: Services, log: Logger): Promise<void> {
+  try {
+    await services.repository.get();
+    for (const line of await recoverBackups(services)) log.warn(line);
+  } catch (thrown) {
+    const { code, message, hint } = toFault(thrown);
+    log.warn({ code, hint }, `${message}; going on without the repository`);
+  }
+}
+
+function openHolder({ values }: EffectiveSettings, hostId: string, shares: MemoryShares): RepositoryHolder {
+  const location = openLocation({
+    url: values.repository,
+    user: hostId,
+    indexFolder: values.state_dir,
+    memory: shares.repository,
+    native,
+    compressionLevel: values.compression_level,
+  });
+  return new RepositoryHolder({
+    url: location.url,
+    open: () => location.open(),
+    init: (blockBytes) =>
+      location.init(blockBytes ?? values.block_bytes, new Date(systemClock.now()).toISOString()),
+  });
+}
+
+function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Logger) {
+  return startServer({
+    native,
+    handlers: {
+      ...volumeHandlers(parts),
+      ...backupHandlers(parts),
+      ...jobHandlers(parts),
+      ...repositoryHandlers(parts),
+    },
+    socketPath: values.socket,
+    adminGroup: values.admin_group,
+    grants: values.project_grants,
+    log,
+  });
+}
+
+function startNotifier({ jobs, clock, repository }: Services, log: Logger): Notifier {
+  const isAlive = () => jobs.counts.running === 0 || clock.now() - jobs.lastProgressAtMs < hangMs;
+  const notifier = createNotifier({ native, environment: process.env, isAlive, log });
+  const tell = () => notifier.status(statusLine(jobs.list().slice(0, 100), repository.fault));
+  const timer = setInterval(tell, statusEveryMs).unref();
+  const close = () => {
+    clearInterval(timer);
+    notifier.close();
+  };
+  tell();
+  return { ...notifier, close };
+}

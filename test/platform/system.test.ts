@@ -1,0 +1,75 @@
+/** What the addon tells of the system, against real sockets and the real user database. */
+
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, onTestFinished, test } from 'vitest';
+import { native } from '../../native/native.ts';
+import { folderForTest, run } from '../support/devices.ts';
+
+const descriptorOf = (socket: Socket): number =>
+  (socket as unknown as { _handle: { fd: number } })._handle.fd;
+
+test('the other end of a socket is known by process, user and group', async () => {
+  const path = join(folderForTest(), 'socket');
+  const server = createServer();
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const script = `import os, socket, sys
+os.setgid(65533); os.setuid(65532)
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.recv(1)`;
+  run('chmod', '-R', 'a+rwx', join(path, '..'));
+  const child = spawn('/usr/bin/python3', ['-c', script, path], { stdio: 'inherit' });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const socket = await accepted;
+  expect(native.peerCredentials(descriptorOf(socket))).toEqual({ pid: child.pid, uid: 65532, gid: 65533 });
+  socket.destroy();
+  server.close();
+});
+
+test('what is no socket has no other end', () => {
+  const fd = openSync('/dev/null', 'r');
+  onTestFinished(() => closeSync(fd));
+  expect(() => native.peerCredentials(fd)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
+});
+
+test('the groups of a user are those that id(1) shows, and an unknown user has none', () => {
+  for (const name of ['root', 'daemon', 'nobody']) {
+    const uid = Number(run('id', '-u', name));
+    const groups = run('id', '-G', name).split(' ').map(Number);
+    expect(new Set(native.groupsOf(uid))).toEqual(new Set(groups));
+  }
+  expect(native.groupsOf(3_999_999_999)).toEqual([]);
+});
+
+test.each(['path', 'abstract'])(
+  'a notification arrives whole at a socket with a name of the kind: %s',
+  async (kind) => {
+    const place = join(folderForTest(), 'notify');
+    const path = kind === 'path' ? place : `@${place}`;
+    const script = `import socket, sys
+name = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("\\0" + name[1:] if name[0] == "@" else name)
+print("ready", flush=True)
+print(repr(s.recv(65536)), flush=True)`;
+    const child = spawn('/usr/bin/python3', ['-c', script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    expect(await lines.next()).toMatchObject({ value: 'ready' });
+    native.notify(path, 'READY=1\nSTATUS=ä');
+    expect(await lines.next()).toMatchObject({ value: String.raw`b'READY=1\nSTATUS=\xc3\xa4'` });
+  },
+);
+
+test('a notification to nobody fails with the reason', () => {
+  const path = join(folderForTest(), 'none');
+  expect(() => native.notify(path, 'x')).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+  expect(() => native.notify(`@${path}`, 'x')).toThrow(expect.objectContaining({ code: 'ECONNREFUSED' }));
+  expect(() => native.notify('n'.repeat(108), 'x')).toThrow(
+    expect.objectContaining({ code: 'ENAMETOOLONG' }),
+  );
+  expect(() => native.notify('', 'x')).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+});

@@ -194,7 +194,9 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
 
 function startNotifier({ jobs, clock, repository }: Services, log: Logger): Notifier {
   const isAlive = () => jobs.counts.running === 0 || clock.now() - jobs.lastProgressAtMs < hangMs;
-  const notifier = createNotifier({ native, environment: process.env, isAlive, log });
+  const notifier = createNotifier({ native, environment: { ...process.env }, isAlive, log });
+  // Ours alone: a program that we start must not speak for the daemon.
+  for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete process.env[name];
   const tell = () => notifier.status(statusLine(jobs.list().slice(0, 100), repository.fault));
   const timer = setInterval(tell, statusEveryMs).unref();
   const close = () => {

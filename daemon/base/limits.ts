@@ -9,9 +9,11 @@ export const segmentBytes = 1 * MiB;
 export const blockBytesMin = 16 * KiB;
 export const blockBytesMax = 256 * KiB;
 export const blockBytesDefault = 64 * KiB;
+/** Most blocks of one segment. */
+export const segmentBlocksMax = segmentBytes / blockBytesMin;
 /** A pack is closed when its payload reaches this size, or when it holds `packBlocksMax` blocks. */
 export const packPayloadBytes = 32 * MiB;
-export const packBlocksMax = 8192;
+export const packBlocksMax = 2048;
 /** Entries of one page of the map; a page has `fanout * 32` bytes. */
 export const fanout = 512;
 /** Largest volume: the format counts bytes in numbers that JSON carries exactly. */

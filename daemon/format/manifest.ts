@@ -19,7 +19,7 @@ const manifestShape = z
   .object({
     format: z.literal(formatVersion),
     backup: z.object({
-      id: z.uuid(),
+      id: z.uuid().regex(/^[0-9a-f-]+$/, 'lower case'),
       name: text.nullable(),
       description: text.nullable(),
       project_id: text,

@@ -1,14 +1,24 @@
 /** Bytes of a pack's header, directory and trailer. Source: FORMAT.md, "Packs". Pure.
  *  Promises: what `parseTrailer` and `checkDirectory` let through lies within the pack and is what its name says. */
 
-import { blockBytesMax, packBlocksMax, packPayloadBytes, segmentBytes } from '../base/limits.ts';
-import { entryBytes, rawLength } from './block-layouts.ts';
+import {
+  blockBytesMax,
+  packBlocksMax,
+  packPayloadBytes,
+  segmentBlocksMax,
+  segmentBytes,
+} from '../base/limits.ts';
+import { encodingRaw, encodingZstd, entryBytes, rawLength } from './block-layouts.ts';
 
 export const packHeaderBytes = 16;
 export const packTrailerBytes = 64;
 /** No pack of ours is larger. */
 export const packBytesMax =
-  packHeaderBytes + packPayloadBytes + segmentBytes + (packBlocksMax + 64) * entryBytes + packTrailerBytes;
+  packHeaderBytes +
+  packPayloadBytes +
+  segmentBytes +
+  (packBlocksMax + segmentBlocksMax) * entryBytes +
+  packTrailerBytes;
 
 const headerMagic = Buffer.from('BASALTPK', 'latin1');
 const trailerMagic = Buffer.from('BASALTDR', 'latin1');
@@ -34,6 +44,9 @@ export function packTrailer(digest: Uint8Array, count: number, directoryOffset: 
   return trailer;
 }
 
+/** True where `header` begins a pack of this version. */
+export const isPackHeader = (header: Buffer): boolean => header.equals(packHeader());
+
 /** Where the directory is, or the clause that is broken as text. */
 export function parseTrailer(
   trailer: Buffer,
@@ -58,6 +71,7 @@ export function directoryFault(
   name: string,
   hash: HashFunction,
 ): string | undefined {
+  if (directory.length === 0) return 'it holds no block';
   if (hash(directory).toString('hex') !== name) return 'its directory is corrupt';
   for (let at = 0; at < directory.length; at += entryBytes) {
     const offset = directory.readUInt32LE(at + 32);
@@ -65,7 +79,11 @@ export function directoryFault(
     const raw = rawLength(directory.readUInt32LE(at + 40));
     if (offset < packHeaderBytes || offset + stored > directoryOffset)
       return 'its directory points outside of it';
-    if (raw === 0 || raw > blockBytesMax || stored > raw) return 'its directory has an impossible length';
+    const encoding = directory.readUInt8(at + 43);
+    if (raw === 0 || raw > blockBytesMax || stored === 0 || stored > raw) {
+      return 'its directory has an impossible length';
+    }
+    if (encoding !== encodingRaw && encoding !== encodingZstd) return 'its directory has an unknown encoding';
   }
   return undefined;
 }

@@ -38,13 +38,22 @@ function storageFault(what: string, path: string, thrown: unknown): Fault {
   return new Fault('STORAGE_FAILED', message, { cause: thrown });
 }
 
+/** Makes a folder below `root`. Its own name is synced too, even where somebody else has made it a moment ago. */
+async function makeFolderDurable(root: string, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (let made = folder; made !== root && made.startsWith(root); made = dirname(made))
+    await syncFolder(dirname(made));
+}
+
 class DirectoryUpload implements Upload {
   readonly #root: string;
   readonly #path: string;
   readonly #file: FileHandle;
+  readonly #files: OpenFiles;
   #ended = false;
 
-  constructor(root: string, path: string, file: FileHandle) {
+  constructor(root: string, path: string, file: FileHandle, files: OpenFiles) {
+    this.#files = files;
     this.#root = root;
     this.#path = path;
     this.#file = file;
@@ -68,9 +77,9 @@ class DirectoryUpload implements Upload {
       await this.#file.datasync();
       await this.#file.close();
       this.#ended = true;
-      if ((await mkdir(dirname(path), { recursive: true })) !== undefined)
-        await syncFolder(dirname(dirname(path)));
+      await makeFolderDurable(this.#root, dirname(path));
       await rename(this.#path, path);
+      this.#files.forget(path);
       await syncFolder(dirname(path));
     } catch (thrown) {
       await this.abort();
@@ -146,7 +155,7 @@ export class DirectoryStorage implements Storage {
     const path = join(this.#workshop, randomBytes(8).toString('hex'));
     try {
       await mkdir(this.#workshop, { recursive: true });
-      return new DirectoryUpload(this.#root, path, await open(path, 'wx', 0o640));
+      return new DirectoryUpload(this.#root, path, await open(path, 'wx', 0o640), this.#files);
     } catch (thrown) {
       const fault = storageFault('write to', path, thrown);
       throw fault.code === 'OBJECT_MISSING'

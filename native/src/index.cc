@@ -91,30 +91,34 @@ bool Index::Suspected(const uint8_t* address) {
   return suspects_.count(key) > 0;
 }
 
+// The number of a pack; a new one where it is not known yet.
+int Index::NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number) {
+  MDB_val name_key = Value(name, 32), found;
+  int status = mdb_get(txn, names_, &name_key, &found);
+  if (status == 0) std::memcpy(number, found.mv_data, sizeof *number);
+  if (status != MDB_NOTFOUND) return status;
+  MDB_cursor* cursor;
+  if ((status = mdb_cursor_open(txn, packs_, &cursor))) return status;
+  MDB_val last, ignored;
+  *number = 1;
+  status = mdb_cursor_get(cursor, &last, &ignored, MDB_LAST);
+  if (status == 0) {
+    std::memcpy(number, last.mv_data, sizeof *number);
+    ++*number;
+  }
+  mdb_cursor_close(cursor);
+  if (status && status != MDB_NOTFOUND) return status;
+  MDB_val number_value = Value(number, sizeof *number);
+  status = mdb_put(txn, packs_, &number_value, &name_key, 0);
+  return status ? status : mdb_put(txn, names_, &name_key, &number_value, 0);
+}
+
 int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count) {
   MDB_txn* txn;
   int status = mdb_txn_begin(env_, nullptr, 0, &txn);
   if (status) return status;
-  MDB_val name_key = Value(name, 32), found;
-  uint32_t number = 1;
-  status = mdb_get(txn, names_, &name_key, &found);
-  if (status == 0) {  // Known already: nothing to add.
-    mdb_txn_abort(txn);
-    Release(entries, count);
-    return 0;
-  }
-  if (status != MDB_NOTFOUND) return End(txn, status);
-  MDB_cursor* cursor;
-  status = mdb_cursor_open(txn, packs_, &cursor);
-  if (status) return End(txn, status);
-  MDB_val last, ignored;
-  status = mdb_cursor_get(cursor, &last, &ignored, MDB_LAST);
-  if (status == 0) std::memcpy(&number, last.mv_data, sizeof number), number++;
-  mdb_cursor_close(cursor);
-  if (status && status != MDB_NOTFOUND) return End(txn, status);
-  MDB_val number_value = Value(&number, sizeof number);
-  status = mdb_put(txn, packs_, &number_value, &name_key, 0);
-  if (!status) status = mdb_put(txn, names_, &name_key, &number_value, 0);
+  uint32_t number = 0;
+  status = NumberFor(txn, name, &number);
   for (size_t i = 0; i < count && !status; i++) {
     Location location{number, entries[i].offset, entries[i].stored, entries[i].raw_and_encoding};
     MDB_val key = Value(entries[i].address, 32), value = Value(&location, sizeof location);

@@ -86,6 +86,7 @@ class Index {
   // Remembers blocks that were found corrupt or missing: they count as unknown, until a new copy is added.
   void Suspect(const uint8_t* addresses, size_t count);
   bool Suspected(const uint8_t* address);
+  // Adds a pack, or what is missing of one that is known; blocks under suspicion are found there from now on.
   int AddPack(const uint8_t* name, const Entry* entries, size_t count);
   int DropPack(const uint8_t* name);
   int Clear();
@@ -93,6 +94,8 @@ class Index {
   int Count(Statistics* statistics);
 
  private:
+  int NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number);
+
   MDB_env* env_ = nullptr;
   MDB_dbi blocks_ = 0;  // address -> Location
   MDB_dbi packs_ = 0;   // pack number -> name

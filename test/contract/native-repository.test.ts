@@ -184,3 +184,60 @@ test('a pack that is gone is no reason to take its blocks for stored', async () 
   const again = await store(opened.repository, folder, bytes);
   expect((await load(opened.repository, again)).bytes.equals(bytes)).toBe(true);
 });
+
+test('a backup is not acknowledged while a block that it shares with another one is only claimed', async () => {
+  const folder = await temporaryFolder();
+  // The slowest level keeps the first writer in its call while the second one ends.
+  await using opened = await openTestRepository(folder, { compressionLevel: 19 });
+  const shared = randomBytes(64 * KiB);
+  const text = Buffer.from(Array.from({ length: 40_000 }, (_, i) => `${i * 7919} basalt `).join(''));
+  await writeFile(join(folder, 'a'), Buffer.concat([shared, text.subarray(0, 900 * KiB)]));
+  await writeFile(join(folder, 'b'), shared);
+  await using fileA = await open(join(folder, 'a'));
+  await using fileB = await open(join(folder, 'b'));
+  const a = await opened.repository.openWriter(MiB);
+  const b = await opened.repository.openWriter(64 * KiB);
+  const buffer = () => new Uint8Array(segmentBytes);
+  const sealing = a.seal(fileA.fd, 0, 64 * KiB + text.subarray(0, 900 * KiB).length, buffer(), buffer());
+  const claimed = () => opened.index.statistics().claims > 0;
+  await expect.poll(claimed, { interval: 1 }).toBe(true);
+  await b.seal(fileB.fd, 0, 64 * KiB, buffer(), buffer());
+  expect(b.counts().newBytes).toBe(0);
+  const manifest = await b.finish(fieldsOf(randomUUID(), 64 * KiB));
+  expect((await load(opened.repository, manifest)).damaged).toEqual([]);
+  await sealing;
+  await a.abort();
+});
+
+test('a whole copy in another pack is used after a check, and after a rebuild and the next backup', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = randomBytes(200 * KiB);
+  const manifest = await store(opened.repository, folder, bytes);
+  const [path] = await packFiles(opened.root);
+  const pack = await readFile(path ?? '');
+  pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
+  await writeFile(path ?? '', pack);
+  expect((await load(opened.repository, manifest)).damaged.length).toBe(1);
+  // Something else beside it, so that the mended copy comes into a pack of another name.
+  await store(opened.repository, folder, Buffer.concat([bytes, randomBytes(64 * KiB)]));
+  const signal = new AbortController().signal;
+  for (let round = 0; round < 2; round += 1) {
+    await opened.repository.rebuildIndex(() => undefined, signal);
+    await opened.repository.check({ readData: true }, () => undefined, signal);
+    expect((await load(opened.repository, manifest)).damaged).toEqual([]);
+  }
+  await opened.repository.rebuildIndex(() => undefined, signal);
+  await load(opened.repository, manifest);
+  await store(opened.repository, folder, bytes);
+  expect((await load(opened.repository, manifest)).damaged).toEqual([]);
+});
+
+test('a manifest that could not be read again is refused, not acknowledged', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const writer = await opened.repository.openWriter(0);
+  const fields = fieldsOf(randomUUID(), 0);
+  const long = { ...fields, backup: { ...fields.backup, description: 'x'.repeat(5000) } };
+  await expect(writer.finish(long)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+});

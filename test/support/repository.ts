@@ -17,7 +17,7 @@ export async function temporaryFolder(): Promise<string> {
 
 export async function openTestRepository(
   folder: string,
-  options: { blockBytes?: number; wrap?: (storage: Storage) => Storage } = {},
+  options: { blockBytes?: number; compressionLevel?: number; wrap?: (storage: Storage) => Storage } = {},
 ) {
   const root = join(folder, 'repository');
   await mkdir(root, { recursive: true });
@@ -36,7 +36,14 @@ export async function openTestRepository(
     input: new Uint8Array(native.allocateArena(segmentBytes)),
     output: new Uint8Array(native.allocateArena(segmentBytes)),
   };
-  const parts = { storage, index, hash, decode: native.decode, config, compressionLevel: 1 };
+  const parts = {
+    storage,
+    index,
+    hash,
+    decode: native.decode,
+    config,
+    compressionLevel: options.compressionLevel ?? 1,
+  };
   const { repository } = await openRepository(parts, memory, new AbortController().signal);
   return {
     repository,

@@ -4,12 +4,12 @@
 
 import type { SealCounts } from '../../../native/native.ts';
 import { assert } from '../../base/assert.ts';
-import { digestBytes, hex } from '../../base/bytes.ts';
+import { digestBytes, hex, isZero } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
-import { segmentBytes } from '../../base/limits.ts';
+import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
 import { entryBytes } from '../../format/block-layouts.ts';
 import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
-import { type Manifest, sealManifest } from '../../format/manifest.ts';
+import { type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
 import type { BackupWriter, ManifestFields, WriteCounts } from '../repository.ts';
 import { MapBuilder } from './map-builder.ts';
 import type { PackWriter } from './pack-writer.ts';
@@ -56,7 +56,8 @@ export class NativeBackupWriter implements BackupWriter {
       this.#readBytes += length;
       this.#coveredBytes += length;
       // The last block of a volume may be shorter than a block: zeros behind the end are not counted.
-      this.#sealedZeroBytes += Math.min(counts.zeroBlocks * this.#blockBytes, length);
+      const padding = isZero(addresses.subarray(-digestBytes)) ? blocks * this.#blockBytes - length : 0;
+      this.#sealedZeroBytes += counts.zeroBlocks * this.#blockBytes - padding;
       this.#knownBytes += counts.knownBlocks * this.#blockBytes;
       this.#newBytes += counts.newBlocks * this.#blockBytes;
     } finally {
@@ -93,7 +94,16 @@ export class NativeBackupWriter implements BackupWriter {
       },
     };
     const { storage, hash } = this.#parts;
-    await storage.put(manifestKey(fields.backup.id), sealManifest(manifest, hash)); // W2
+    const sealed = sealManifest(manifest, hash);
+    // What could not be read again must not be acknowledged.
+    const read = sealed.length > manifestBytesMax ? 'it is too large' : parseManifest(sealed, hash);
+    if (typeof read === 'string') {
+      throw new Fault(
+        'INVALID_ARGUMENT',
+        `Cannot write the manifest of backup "${fields.backup.id}": ${read}`,
+      );
+    }
+    await storage.put(manifestKey(fields.backup.id), sealed); // W2
     return manifest;
   }
 
@@ -114,15 +124,17 @@ export class NativeBackupWriter implements BackupWriter {
     blockBytes?: number;
   }): Promise<SealCounts> {
     const level = this.#parts.compressionLevel;
-    const counts = await this.#parts.index
-      .seal({ blockBytes: this.#blockBytes, level, ...parts })
-      .catch(readFault);
-    if (counts.newBlocks > 0) {
-      const entries = parts.entries.subarray(0, counts.newBlocks * entryBytes);
-      await this.#packs.append(parts.output.subarray(0, counts.storedBytes), entries);
-      this.#storedBytes += counts.storedBytes;
-    }
-    return counts;
+    return await this.#packs.claiming(async () => {
+      const counts = await this.#parts.index
+        .seal({ blockBytes: this.#blockBytes, level, ...parts })
+        .catch(readFault);
+      if (counts.newBlocks > 0) {
+        const entries = parts.entries.subarray(0, counts.newBlocks * entryBytes);
+        await this.#packs.append(parts.output.subarray(0, counts.storedBytes), entries);
+        this.#storedBytes += counts.storedBytes;
+      }
+      return counts;
+    });
   }
 
   async #sealPage(page: Uint8Array): Promise<Uint8Array> {

@@ -1,13 +1,14 @@
 /** Checks a whole repository: every manifest, every page of every map, and that each block is where the index says; with
  *  `readData` every byte of every pack too. Each pack and each page is read once, however many backups share it.
  *  Memory: names of packs, addresses of corrupt blocks (bounded), and a bounded set of pages known to be whole.
- *  Knows nothing of jobs. Changes nothing. */
+ *  Knows nothing of jobs. Changes nothing in the repository; the index learns of whole copies of corrupt blocks. */
 
 import { digestBytes, hex, isZero } from '../../base/bytes.ts';
 import { damageRangesMax, fanout, segmentBytes } from '../../base/limits.ts';
 import { decodeOrderBytes, entryBytes, locationBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import type { Manifest } from '../../format/manifest.ts';
+import { isPackHeader, packHeaderBytes } from '../../format/pack.ts';
 import type { CheckReport, DamagedRange, Progress } from '../repository.ts';
 import { listPacks, type PackListing, readDirectory } from './pack-reader.ts';
 import type { PageCache } from './page-cache.ts';
@@ -20,7 +21,8 @@ const wholePagesMax = 50_000;
 
 interface Findings {
   readonly packSizes: Map<string, number>;
-  readonly corrupt: Map<string, string>;
+  /** Address to where its copy is corrupt. */
+  readonly corrupt: Map<string, { readonly pack: string; readonly reason: string }>;
   readonly damagedPacks: { key: string; reason: string }[];
 }
 
@@ -74,11 +76,36 @@ async function checkPacks(
     findings.packSizes.set(pack.name, pack.sizeBytes);
     const directory = await readDirectory(parts, pack.name, pack.sizeBytes);
     if (typeof directory === 'string') findings.damagedPacks.push({ key: pack.key, reason: directory });
-    else if (readData) await checkPackData(parts, findings, pack, directory, signal);
+    else if (readData) {
+      const header = Buffer.alloc(packHeaderBytes);
+      await parts.storage.read(pack.key, 0, header);
+      if (!isPackHeader(header))
+        findings.damagedPacks.push({ key: pack.key, reason: 'its header is corrupt' });
+      await checkPackData(parts, findings, pack, directory, signal);
+    }
     bytesDone += pack.sizeBytes;
     progress({ bytesDone, bytesTotal: 0, phase });
   }
+  if (findings.corrupt.size > 0) await useOtherCopies(parts, findings, signal);
   return findings;
+}
+
+/** Points the index to whole copies of corrupt blocks, where another pack has one. */
+async function useOtherCopies(parts: CheckParts, findings: Findings, signal: AbortSignal): Promise<void> {
+  for (const [name, sizeBytes] of findings.packSizes) {
+    signal.throwIfAborted();
+    const directory = await readDirectory(parts, name, sizeBytes);
+    if (typeof directory === 'string') continue;
+    const whole: Buffer[] = [];
+    for (let at = 0; at < directory.length; at += entryBytes) {
+      const address = hex(directory.subarray(at, at + digestBytes));
+      const corrupt = findings.corrupt.get(address);
+      if (corrupt === undefined || corrupt.pack === name) continue;
+      whole.push(directory.subarray(at, at + entryBytes));
+      findings.corrupt.delete(address);
+    }
+    if (whole.length > 0) await parts.index.addPack(Buffer.from(name, 'hex'), Buffer.concat(whole));
+  }
 }
 
 /** Decodes every block of a pack, a segment's worth at a time. */
@@ -123,7 +150,7 @@ async function checkPackData(
       parts.index.suspect(directory.subarray(entry, entry + digestBytes));
       const reason = `pack ${pack.name} is corrupt at byte ${directory.readUInt32LE(entry + 32)}`;
       if (findings.corrupt.size < corruptMax)
-        findings.corrupt.set(hex(directory.subarray(entry, entry + 32)), reason);
+        findings.corrupt.set(hex(directory.subarray(entry, entry + 32)), { pack: pack.name, reason });
     });
   }
   if (corruptBlocks > 0) {
@@ -155,7 +182,7 @@ async function checkMap(
     signal.throwIfAborted();
     const span = blockBytes * fanout ** (level - 1);
     const before = ranges.length;
-    const bad = findings.corrupt.get(key);
+    const bad = findings.corrupt.get(key)?.reason;
     let page: Uint8Array;
     try {
       page = await parts.cache.use(address, (bytes) => bytes.slice());
@@ -204,7 +231,7 @@ function checkLeaf(
     names.set(packNumber, name);
     const sizeBytes = findings.packSizes.get(name);
     const end = locations.readUInt32LE(at + 4) + locations.readUInt32LE(at + 8);
-    const corrupt = findings.corrupt.size > 0 ? findings.corrupt.get(hex(address)) : undefined;
+    const corrupt = findings.corrupt.size > 0 ? findings.corrupt.get(hex(address))?.reason : undefined;
     if (sizeBytes === undefined) report(number, `pack ${name} is missing`);
     else if (end > sizeBytes) report(number, `pack ${name} is cut off`);
     else if (corrupt !== undefined) report(number, corrupt);

@@ -88,6 +88,12 @@ export class NativeRepository implements Repository {
     if (manifest.backup.id !== backupId) {
       throw new Fault('MANIFEST_CORRUPT', `Cannot use manifest "${key}": it is of another backup`);
     }
+    if (manifest.map.block_bytes !== this.blockBytes) {
+      throw new Fault(
+        'MANIFEST_CORRUPT',
+        `Cannot use manifest "${key}": its block size is not that of the repository`,
+      );
+    }
     return manifest;
   }
 
@@ -131,7 +137,13 @@ export class NativeRepository implements Repository {
       signal,
     );
     for (const name of unseen) await this.#parts.index.dropPack(Buffer.from(name, 'hex'));
-    return damaged;
+    if (unseen.size === 0) return damaged;
+    // Another pack may hold a second copy of what went with a dropped one.
+    return await this.#indexPacks(
+      () => false,
+      () => undefined,
+      signal,
+    );
   }
 
   async check(options: { readData: boolean }, progress: Progress, signal: AbortSignal): Promise<CheckReport> {

@@ -7,7 +7,7 @@
  *  Holds at most `closingMax` + 1 packs' directories (about 400 KiB each). Knows nothing of backups. */
 
 import { assert } from '../../base/assert.ts';
-import { packBlocksMax, packPayloadBytes } from '../../base/limits.ts';
+import { packBlocksMax, packPayloadBytes, segmentBlocksMax } from '../../base/limits.ts';
 import { entryBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import { packHeader, packHeaderBytes, packTrailer } from '../../format/pack.ts';
@@ -16,8 +16,8 @@ import type { NativeParts } from './parts.ts';
 
 /** Packs that may be on their way to durable storage before `append` waits. */
 const closingMax = 2;
-/** Room for the blocks of the segments that are under way when a pack is full. */
-const directoryEntriesMax = packBlocksMax + 1024;
+/** Room for the blocks of the segment that fills the pack. */
+const directoryEntriesMax = packBlocksMax + segmentBlocksMax;
 
 interface OpenPack {
   readonly upload: Promise<Upload>;
@@ -32,6 +32,7 @@ export class PackWriter {
   readonly #parts: NativeParts;
   #open: OpenPack | undefined;
   readonly #closing = new Set<Promise<void>>();
+  readonly #claiming = new Set<Promise<void>>();
   #failures = 0;
   #lastFailure: unknown;
 
@@ -61,8 +62,25 @@ export class PackWriter {
     await write;
   }
 
-  /** Everything appended so far is durable when it resolves, unless `failures` has grown. */
+  /** Runs work that may claim blocks and then appends them. From its first claim on, another backup may count those blocks
+   *  as known: `flush` waits for all such work that has begun. */
+  async claiming<T>(work: () => Promise<T>): Promise<T> {
+    const running = work();
+    const settled = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#claiming.add(settled);
+    try {
+      return await running;
+    } finally {
+      this.#claiming.delete(settled);
+    }
+  }
+
+  /** Everything claimed or appended so far is durable when it resolves, unless `failures` has grown. */
   async flush(): Promise<void> {
+    await Promise.all(this.#claiming);
     if (this.#open !== undefined) this.#close(this.#open);
     await Promise.all(this.#closing);
   }

@@ -19,7 +19,22 @@ export interface Changes {
   remove(table: TableName, id: string): void;
 }
 
+/** Backups found without reading all of them; records are read while iterated. */
+export interface BackupOrders {
+  /** By when they were made; `after`: begins behind that one. */
+  newestFirst(after?: BackupRecord): Iterable<BackupRecord>;
+  oldestFirst(after?: BackupRecord): Iterable<BackupRecord>;
+  /** Newest first. */
+  ofVolume(volumeId: string): Iterable<BackupRecord>;
+  named(name: string): Iterable<BackupRecord>;
+  /** Those in the middle of something: creating, restoring, deleting. */
+  unsettled(): Iterable<BackupRecord>;
+  /** Ids of the volumes that have backups. */
+  volumeIds(): Iterable<string>;
+}
+
 export interface Catalog {
+  readonly backups: BackupOrders;
   get<T extends TableName>(table: T, id: string): Tables[T] | undefined;
   /** All records of a table in the order of their ids, read while iterated. */
   all<T extends TableName>(table: T): Iterable<Tables[T]>;

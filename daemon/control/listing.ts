@@ -25,31 +25,43 @@ export function pageOf(
   params: CheckedParams<'backup.list'>,
   mayActFor: (project: string) => boolean,
 ): { backups: BackupRecord[]; next_marker: string | null } {
-  const found: BackupRecord[] = [];
-  for (const backup of catalog.all('backups')) {
-    if (params.all_projects ? !mayActFor(backup.project_id) : backup.project_id !== params.project) continue;
-    if (params.status !== undefined && backup.status !== params.status) continue;
-    if (params.name !== undefined && backup.name !== params.name) continue;
-    if (
-      params.volume !== undefined &&
-      backup.volume_id !== params.volume &&
-      backup.volume_name !== params.volume
-    )
-      continue;
-    found.push(backup);
+  const { marker, limit, sort } = params;
+  const last = marker === undefined ? undefined : catalog.get('backups', marker);
+  if (marker !== undefined && last === undefined) {
+    throw new Fault('BACKUP_UNKNOWN', `Cannot list backups after "${marker}": there is no such backup`);
   }
-  found.sort(comparison(params.sort));
-  let from = 0;
-  if (params.marker !== undefined) {
-    from = found.findIndex(({ id }) => id === params.marker) + 1;
-    if (from === 0)
-      throw new Fault(
-        'BACKUP_UNKNOWN',
-        `Cannot list backups after "${params.marker}": there is no such backup`,
-      );
+  const isWanted = wanted(params, mayActFor);
+  // The catalog has this order ready: nothing behind the page is read.
+  const ready =
+    sort === 'created_at:desc' || sort === 'created_at'
+      ? catalog.backups.newestFirst(last)
+      : sort === 'created_at:asc'
+        ? catalog.backups.oldestFirst(last)
+        : sorted([...catalog.all('backups')].filter(isWanted), sort, last);
+  const backups: BackupRecord[] = [];
+  for (const backup of ready) {
+    if (!isWanted(backup)) continue;
+    if (backups.length === limit) return { backups, next_marker: backups.at(-1)?.id ?? null };
+    backups.push(backup);
   }
-  const backups = found.slice(from, from + params.limit);
-  return { backups, next_marker: from + params.limit < found.length ? (backups.at(-1)?.id ?? null) : null };
+  return { backups, next_marker: null };
+}
+
+const wanted =
+  (params: CheckedParams<'backup.list'>, mayActFor: (project: string) => boolean) =>
+  (backup: BackupRecord): boolean =>
+    (params.all_projects ? mayActFor(backup.project_id) : backup.project_id === params.project) &&
+    (params.status === undefined || backup.status === params.status) &&
+    (params.name === undefined || backup.name === params.name) &&
+    (params.volume === undefined ||
+      backup.volume_id === params.volume ||
+      backup.volume_name === params.volume);
+
+/** In the order of `sort`, from behind `last` on. */
+function sorted(backups: BackupRecord[], sort: string, last: BackupRecord | undefined): BackupRecord[] {
+  const compare = comparison(sort);
+  backups.sort(compare);
+  return last === undefined ? backups : backups.filter((backup) => compare(backup, last) > 0);
 }
 
 /** `key[:asc|desc],…`; ties are broken by id, so that pages never overlap. */

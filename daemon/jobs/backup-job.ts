@@ -88,8 +88,8 @@ function refuseUnlessIdle({ busyVolumes: busy }: Services, volume: VolumeRecord)
 /** The latest available backup of the volume in its project. */
 function parentOf({ catalog }: Services, volume: VolumeRecord): BackupRecord {
   let latest: BackupRecord | undefined;
-  for (const backup of catalog.all('backups')) {
-    if (backup.volume_id !== volume.id || backup.project_id !== volume.project_id) continue;
+  for (const backup of catalog.backups.ofVolume(volume.id)) {
+    if (backup.project_id !== volume.project_id) continue;
     if (backup.status !== 'available' && backup.status !== 'restoring') continue;
     if (latest === undefined || backup.data_timestamp > latest.data_timestamp) latest = backup;
   }

@@ -32,7 +32,7 @@ export function findVolume(catalog: Catalog, reference: string, project: string)
 
 export function findBackup(catalog: Catalog, reference: string, project: string): BackupRecord {
   const [backup, another] = find(
-    catalog.all('backups'),
+    catalog.backups.named(reference),
     catalog.get('backups', reference),
     reference,
     project,

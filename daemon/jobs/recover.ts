@@ -46,7 +46,7 @@ export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>)
 /** Backups that were in the middle of something. Needs the repository, which alone knows whether a backup exists. */
 export async function recoverBackups(services: Services): Promise<string[]> {
   const done: string[] = [];
-  for (const backup of [...services.catalog.all('backups')]) {
+  for (const backup of [...services.catalog.backups.unsettled()]) {
     const change = await changeFor(services, backup);
     if (change === undefined) continue;
     await services.catalog.commit(change.apply);

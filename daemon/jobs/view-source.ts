@@ -8,18 +8,19 @@ import type { Services } from './services.ts';
 const isShown = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';
 
 export function viewSourceOf({ catalog, repository }: Pick<Services, 'catalog' | 'repository'>): ViewSource {
-  const shown = function* (): Iterable<BackupRecord> {
-    for (const backup of catalog.all('backups')) if (isShown(backup)) yield backup;
-  };
   return {
     // From the backups, not from the registered volumes: a backup outlives its volume's registration.
-    volumes: () => {
-      const volumes = new Map<string, ViewVolume>();
-      for (const { volume_id: id, volume_name: name } of shown()) volumes.set(id, { id, name });
-      return volumes.values();
+    volumes: function* (): Iterable<ViewVolume> {
+      for (const id of catalog.backups.volumeIds()) {
+        for (const backup of catalog.backups.ofVolume(id)) {
+          if (!isShown(backup)) continue;
+          yield { id, name: backup.volume_name };
+          break;
+        }
+      }
     },
     backups: function* (volumeId): Iterable<ViewBackup> {
-      for (const backup of shown()) if (backup.volume_id === volumeId) yield backup;
+      for (const backup of catalog.backups.ofVolume(volumeId)) if (isShown(backup)) yield backup;
     },
     backup: (backupId) => {
       const backup = catalog.get('backups', backupId);

@@ -1,0 +1,117 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openLmdbCatalog } from '../../daemon/catalog/lmdb-catalog.ts';
+import type { BackupRecord } from '../../daemon/catalog/records.ts';
+import { pageOf } from '../../daemon/control/listing.ts';
+import { methods } from '../../daemon/protocol/methods.ts';
+import { temporaryFolder } from '../support/repository.ts';
+
+const backup = (number: number, more: Partial<BackupRecord> = {}): BackupRecord => ({
+  id: `00000000-0000-4000-8000-${String(number * 7919).padStart(12, '0')}`,
+  name: `backup ${number % 3}`,
+  description: null,
+  status: 'available',
+  fail_reason: '',
+  volume_id: `volume ${number % 4}`,
+  volume_name: `name ${number % 4}`,
+  project_id: number % 5 === 0 ? 'other' : 'default',
+  size_bytes: (number * 104_729) % 1000,
+  parent_id: null,
+  is_incremental: false,
+  data_timestamp: new Date(number * 1000).toISOString(),
+  created_at: new Date(number * 1000).toISOString(),
+  updated_at: new Date(number * 1000).toISOString(),
+  metadata: {},
+  snapshot_id: null,
+  container: null,
+  availability_zone: null,
+  root_digest: null,
+  object_count: 0,
+  stored_bytes: 0,
+  new_bytes: 0,
+  zero_bytes: 0,
+  read_bytes: 0,
+  consistency: 'clean',
+  ...more,
+});
+
+async function filled(count: number) {
+  const folder = await temporaryFolder();
+  const path = join(folder, 'catalog.mdb');
+  let catalog = openLmdbCatalog(path);
+  await catalog.commit((changes) => {
+    for (let number = 0; number < count; number += 1) changes.put('backups', backup(number));
+  });
+  // Read from what is on disk.
+  await catalog.close();
+  catalog = openLmdbCatalog(path);
+  return {
+    catalog,
+    async [Symbol.asyncDispose]() {
+      await catalog.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+test.each(['created_at:desc', 'created_at:asc', 'size_bytes:asc', 'name,created_at:asc'])(
+  'pages sorted by %s put together are the whole list, once',
+  async (sort) => {
+    await using opened = await filled(101);
+    const seen: string[] = [];
+    let marker: string | undefined;
+    do {
+      const params = methods['backup.list'].params.parse({
+        limit: 7,
+        sort,
+        ...(marker === undefined ? {} : { marker }),
+      });
+      const page = pageOf(opened.catalog, params, () => true);
+      seen.push(...page.backups.map(({ id }) => id));
+      marker = page.next_marker ?? undefined;
+    } while (marker !== undefined);
+    const all = methods['backup.list'].params.parse({ sort });
+    expect(seen).toEqual(pageOf(opened.catalog, all, () => true).backups.map(({ id }) => id));
+    expect(new Set(seen).size).toBe(80);
+  },
+);
+
+test('orders follow a backup that changes, and forget one that goes', async () => {
+  await using opened = await filled(8);
+  const { catalog } = opened;
+  const ids = (records: Iterable<BackupRecord>) => [...records].map(({ id }) => id);
+  const changed = backup(3, { name: 'renamed', status: 'restoring', volume_id: 'elsewhere' });
+  await catalog.commit((changes) => changes.put('backups', changed));
+  expect(ids(catalog.backups.named('renamed'))).toEqual([changed.id]);
+  expect(ids(catalog.backups.named('backup 0'))).not.toContain(changed.id);
+  expect(ids(catalog.backups.unsettled())).toEqual([changed.id]);
+  expect([...catalog.backups.volumeIds()]).toEqual([
+    'elsewhere',
+    'volume 0',
+    'volume 1',
+    'volume 2',
+    'volume 3',
+  ]);
+  expect(ids(catalog.backups.ofVolume('volume 3'))).toEqual([backup(7).id]);
+  await catalog.commit((changes) => changes.remove('backups', changed.id));
+  expect(ids(catalog.backups.named('renamed'))).toEqual([]);
+  expect(ids(catalog.backups.unsettled())).toEqual([]);
+  expect(ids(catalog.backups.newestFirst())).toEqual(
+    [7, 6, 5, 4, 2, 1, 0].map((number) => backup(number).id),
+  );
+  expect(catalog.count('backups')).toBe(7);
+});
+
+test('a name longer than a key is found by the whole of it', async () => {
+  await using opened = await filled(0);
+  const [one, other] = [
+    backup(1, { name: `${'n'.repeat(250)}1` }),
+    backup(2, { name: `${'n'.repeat(250)}2` }),
+  ];
+  await opened.catalog.commit((changes) => {
+    changes.put('backups', one);
+    changes.put('backups', other);
+  });
+  expect([...opened.catalog.backups.named(other.name ?? '')].map(({ id }) => id)).toEqual([other.id]);
+});

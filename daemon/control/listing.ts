@@ -79,6 +79,6 @@ function comparison(sort: string): (a: BackupRecord, b: BackupRecord) => number 
       const [left, right] = [a[key] ?? '', b[key] ?? ''];
       if (left !== right) return left < right ? -sign : sign;
     }
-    return a.id < b.id ? -1 : 1;
+    return a.id === b.id ? 0 : a.id < b.id ? -1 : 1;
   };
 }

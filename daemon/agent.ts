@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import { native } from '../native/native.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
+import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog } from './catalog/lmdb-catalog.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
@@ -51,9 +52,9 @@ export async function startAgent(effective: EffectiveSettings, log: Logger): Pro
   const undo: Undo[] = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) {
-      await Promise.resolve(step()).catch((thrown: unknown) =>
-        log.error({ err: thrown }, 'A step of the stop failed; going on'),
-      );
+      await Promise.resolve()
+        .then(step)
+        .catch((thrown: unknown) => log.error({ err: thrown }, 'A step of the stop failed; going on'));
     }
   };
   try {
@@ -74,11 +75,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(() => catalog.close());
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
-  for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
-  for (const { mount, why } of await unmountAll({ catalog }))
-    log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
-  if (values.view_dir !== null) await detachLoopsBelow(values.view_dir);
-
+  await cleanUpAfterEarlier(catalog, values.view_dir, log);
   const arena = native.allocateArena(values.memory_limit);
   const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
   const hostId = await hostIdOf(catalog);
@@ -103,25 +100,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   await openAndRecover(services, log);
 
   if (values.view_dir !== null) {
-    view = await openView({
-      native,
-      cache: shares.viewCache,
-      scratch: shares.viewScratch,
-      source: viewSourceOf(services),
-      viewDirectory: values.view_dir,
-      clock: systemClock,
-      threads: Math.max(2, Math.min(8, cpus().length)),
-      onEnd: () =>
-        log.warn(
-          { viewDir: values.view_dir },
-          'Somebody unmounted the view; it comes back with the next start',
-        ),
-    });
-    undo.push(async () => {
-      for (const { mount, why } of await unmountAll(services))
-        log.error({ directory: mount.directory, why }, 'A mount is left');
-      await view?.close();
-    });
+    view = await openViewAt(values.view_dir, services, shares, log);
+    undo.push(() => closeView(view, services, log));
   }
 
   const notifier = startNotifier(services, log);
@@ -146,6 +126,34 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     },
     'Ready',
   );
+}
+
+/** What a daemon that was killed left on this host; needs no repository. */
+async function cleanUpAfterEarlier(catalog: Catalog, viewDirectory: string | null, log: Logger) {
+  for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
+  for (const { mount, why } of await unmountAll({ catalog }))
+    log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
+  if (viewDirectory !== null) await detachLoopsBelow(viewDirectory);
+}
+
+function openViewAt(viewDirectory: string, services: Services, shares: MemoryShares, log: Logger) {
+  return openView({
+    native,
+    cache: shares.viewCache,
+    scratch: shares.viewScratch,
+    source: viewSourceOf(services),
+    viewDirectory,
+    clock: systemClock,
+    threads: Math.max(2, Math.min(8, cpus().length)),
+    onEnd: () =>
+      log.warn({ viewDir: viewDirectory }, 'Somebody unmounted the view; it comes back with the next start'),
+  });
+}
+
+async function closeView(view: View | undefined, services: Services, log: Logger): Promise<void> {
+  for (const { mount, why } of await unmountAll(services))
+    log.error({ directory: mount.directory, why }, 'A mount is left');
+  await view?.close();
 }
 
 /** The repository may be missing now and there later: the daemon starts all the same, and says so. */

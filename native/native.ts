@@ -137,6 +137,8 @@ export interface Native {
   hash(bytes: Uint8Array): Buffer;
   /** At once. CPU features used for hashing, for example "avx512". */
   hashImplementation(): string;
+  /** At once. Lets go of the pages of the mapping of an LMDB file: the page cache has them, memory need not. */
+  releaseMapped(path: string): void;
   openIndex(path: string, mapBytes: number): BlockIndex;
   decode(parts: DecodeParts): Promise<number>;
   write(parts: WriteParts): Promise<WriteCounts>;

@@ -23,11 +23,6 @@ export const faults = {
     retry: false,
     hint: 'Run: basaltctl backup verify BACKUP, to see every damaged range',
   },
-  CHUNK_MISSING: {
-    exit: 65,
-    retry: false,
-    hint: 'Run: basaltctl repository check, to see which backups are hit',
-  },
   MANIFEST_CORRUPT: {
     exit: 65,
     retry: false,
@@ -37,11 +32,6 @@ export const faults = {
     exit: 65,
     retry: false,
     hint: 'Run: basaltctl catalog rebuild, to drop records whose manifest is gone',
-  },
-  PACK_CORRUPT: {
-    exit: 65,
-    retry: false,
-    hint: 'Run: basaltctl repository check, to see which backups are hit',
   },
   REPOSITORY_DAMAGED: {
     exit: 65,

@@ -9,10 +9,10 @@ export const lowest = '';
 export const highest = '\uffff';
 
 export type OrderKey =
-  | readonly ['order', 'made', string, string]
-  | readonly ['order', 'volume', string, string, string]
-  | readonly ['order', 'name', string, string]
-  | readonly ['order', 'unsettled', string];
+  | readonly ['made', string, string]
+  | readonly ['volume', string, string, string]
+  | readonly ['name', string, string]
+  | readonly ['unsettled', string];
 
 /** Statuses in which nothing goes on. */
 const settled: ReadonlySet<string> = new Set(['available', 'error', 'error_deleting', 'deleted']);
@@ -22,10 +22,10 @@ export const nameKey = (name: string): string => name.slice(0, 200);
 
 export function orderKeys(backup: BackupRecord): OrderKey[] {
   const keys: OrderKey[] = [
-    ['order', 'made', backup.created_at, backup.id],
-    ['order', 'volume', backup.volume_id, backup.created_at, backup.id],
+    ['made', backup.created_at, backup.id],
+    ['volume', backup.volume_id, backup.created_at, backup.id],
   ];
-  if (backup.name !== null) keys.push(['order', 'name', nameKey(backup.name), backup.id]);
-  if (!settled.has(backup.status)) keys.push(['order', 'unsettled', backup.id]);
+  if (backup.name !== null) keys.push(['name', nameKey(backup.name), backup.id]);
+  if (!settled.has(backup.status)) keys.push(['unsettled', backup.id]);
   return keys;
 }

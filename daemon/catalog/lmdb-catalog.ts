@@ -5,7 +5,7 @@
  *  the library can't take the promise away. Orders of backups change in the same transaction as the records.
  *  Knows nothing of what records mean. */
 
-import { type Key, open, type RootDatabase } from 'lmdb';
+import { type Key, open, type RootDatabase, type Database as Table } from 'lmdb';
 import { Fault } from '../base/faults.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
 import type { BackupOrders, Catalog, Changes, TableName, Tables } from './catalog.ts';
@@ -14,36 +14,49 @@ import type { BackupRecord } from './records.ts';
 /** Address space, not memory: the file grows with what is in it. */
 const mapBytes = 64 * 1024 ** 3;
 
-type Database = RootDatabase<unknown, Key>;
+interface Database {
+  readonly root: RootDatabase;
+  readonly tables: { readonly [T in TableName]: Table<Tables[T], string> };
+  /** Keys of `backup-order.ts`; what they lead to is the id at their end. */
+  readonly orders: Table<null, Key>;
+}
 
 /** Opens (and makes) the catalog at `path`. */
 export function openLmdbCatalog(path: string): Catalog {
-  const database: Database = open({
+  const root = open({
     path,
     noSubdir: true,
     mapSize: mapBytes,
+    maxDbs: 8,
     overlappingSync: false,
     commitDelay: 0,
   });
-  const get = <T extends TableName>(table: T, id: string) =>
-    database.get([table, id]) as Tables[T] | undefined;
+  const database: Database = {
+    root,
+    tables: {
+      volumes: root.openDB({ name: 'volumes' }),
+      backups: root.openDB({ name: 'backups' }),
+      jobs: root.openDB({ name: 'jobs' }),
+      mounts: root.openDB({ name: 'mounts' }),
+      facts: root.openDB({ name: 'facts' }),
+    },
+    orders: root.openDB({ name: 'orders' }),
+  };
+  const table = <T extends TableName>(name: T) =>
+    database.tables[name] as unknown as Table<Tables[T], string>;
   return {
-    get,
-    all: <T extends TableName>(table: T) => allOf<T>(database, table),
-    count: (table) => database.getKeysCount({ start: [table, lowest], end: [table, highest] }),
-    backups: backupOrders(database, (id) => get('backups', id)),
+    get: (name, id) => table(name).get(id),
+    all: function* (name) {
+      for (const { value } of table(name).getRange({})) yield value;
+    },
+    count: (name) => (table(name).getStats() as { entryCount: number }).entryCount,
+    backups: backupOrders(database),
     commit: (change) => commit(database, change),
-    close: () => database.close(),
+    close: () => root.close(),
   };
 }
 
-function* allOf<T extends TableName>(database: Database, table: T): Iterable<Tables[T]> {
-  for (const { value } of database.getRange({ start: [table, lowest], end: [table, highest] })) {
-    yield value as Tables[T];
-  }
-}
-
-function backupOrders(database: Database, get: (id: string) => BackupRecord | undefined): BackupOrders {
+function backupOrders({ orders, tables }: Database): BackupOrders {
   /** The records behind the keys that begin with `prefix`; the id is the last part of a key. */
   function* behind(
     prefix: readonly string[],
@@ -51,16 +64,15 @@ function backupOrders(database: Database, get: (id: string) => BackupRecord | un
     after?: BackupRecord,
   ): Iterable<BackupRecord> {
     const [low, high]: [Key, Key] = [
-      ['order', ...prefix, lowest],
-      ['order', ...prefix, highest],
+      [...prefix, lowest],
+      [...prefix, highest],
     ];
-    const begin: Key =
-      after === undefined ? (reverse ? high : low) : ['order', ...prefix, after.created_at, after.id];
-    const range = { start: begin, end: reverse ? low : high, reverse };
-    for (const key of database.getKeys(range)) {
+    const first = reverse ? high : low;
+    const begin: Key = after === undefined ? first : [...prefix, after.created_at, after.id];
+    for (const key of orders.getKeys({ start: begin, end: reverse ? low : high, reverse })) {
       const id = Array.isArray(key) ? key.at(-1) : undefined;
-      const record = typeof id === 'string' ? get(id) : undefined;
-      if (record !== undefined && id !== after?.id) yield record;
+      const record = typeof id === 'string' && id !== after?.id ? tables.backups.get(id) : undefined;
+      if (record !== undefined) yield record;
     }
   }
   return {
@@ -75,9 +87,12 @@ function backupOrders(database: Database, get: (id: string) => BackupRecord | un
       let after: string = lowest;
       for (;;) {
         // From one volume straight to the next, however many backups it has.
-        const start: Key = ['order', 'volume', after, highest];
-        const [key] = database.getKeys({ start, end: ['order', 'volume', highest, highest], limit: 1 });
-        const id = Array.isArray(key) ? key[2] : undefined;
+        const [key] = orders.getKeys({
+          start: ['volume', after, highest],
+          end: ['volume', highest, highest],
+          limit: 1,
+        });
+        const id = Array.isArray(key) ? key[1] : undefined;
         if (typeof id !== 'string') return;
         yield id;
         after = id;
@@ -86,28 +101,25 @@ function backupOrders(database: Database, get: (id: string) => BackupRecord | un
   };
 }
 
-async function commit(database: Database, change: (changes: Changes) => void): Promise<void> {
-  const dropOrder = (id: string) => {
-    const before = database.get(['backups', id]) as BackupRecord | undefined;
-    if (before !== undefined) for (const key of orderKeys(before)) void database.remove([...key]);
+async function commit({ root, tables, orders }: Database, change: (changes: Changes) => void): Promise<void> {
+  const order = (before: BackupRecord | undefined, now: BackupRecord | undefined) => {
+    if (before !== undefined) for (const key of orderKeys(before)) void orders.remove([...key]);
+    if (now !== undefined) for (const key of orderKeys(now)) void orders.put([...key], null);
   };
   try {
-    await database.transaction(() => {
+    await root.transaction(() => {
       change({
-        put: (table, record) => {
-          if (table === 'backups') {
-            dropOrder(record.id);
-            for (const key of orderKeys(record as BackupRecord)) void database.put([...key], null);
-          }
-          void database.put([table, record.id], record);
+        put: (name, record) => {
+          if (name === 'backups') order(tables.backups.get(record.id), record as BackupRecord);
+          void (tables[name] as unknown as Table<unknown, string>).put(record.id, record);
         },
-        remove: (table, id) => {
-          if (table === 'backups') dropOrder(id);
-          void database.remove([table, id]);
+        remove: (name, id) => {
+          if (name === 'backups') order(tables.backups.get(id), undefined);
+          void tables[name].remove(id);
         },
       });
     });
-    await database.flushed; // W3
+    await root.flushed; // W3
   } catch (thrown) {
     const message = `Cannot write to the catalog: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
     throw new Fault('STORAGE_FAILED', message, { cause: thrown });

@@ -12,6 +12,9 @@ MDB_val Value(const void* data, size_t length) { return MDB_val{length, const_ca
 // Corrupt blocks that are remembered: 32 bytes each and some; beyond, a later check finds them again.
 constexpr size_t kSuspectsMax = 100000;
 
+// A look-up maps a few pages, and the kernel their neighbours: after so many the memory is some 30 MiB at most.
+constexpr size_t kLookUpsKept = 256;
+
 // Ends a write transaction by its status, and gives the status that counts.
 int End(MDB_txn* txn, int status) {
   if (status == 0) return mdb_txn_commit(txn);
@@ -27,14 +30,18 @@ int Index::Open(const std::string& path, size_t map_bytes) {
   if ((status = mdb_env_set_mapsize(env_, map_bytes))) return status;
   if ((status = mdb_env_set_maxdbs(env_, 4))) return status;
   if ((status = mdb_env_set_maxreaders(env_, 1024))) return status;
+  path_ = path;
   // Addresses are random: readahead would only fill memory. NOTLS: a reader belongs to a call, not to a thread.
-  status = mdb_env_open(env_, path.c_str(), MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640);
+  // NOMETASYNC: a power cut may take the last packs from the index, never break it; opening the repository adds them again.
+  status = mdb_env_open(env_, path.c_str(), MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC, 0640);
   if (status) return status;
   MDB_txn* txn;
   if ((status = mdb_txn_begin(env_, nullptr, 0, &txn))) return status;
   if (!status) status = mdb_dbi_open(txn, "blocks", MDB_CREATE, &blocks_);
   if (!status) status = mdb_dbi_open(txn, "packs", MDB_CREATE | MDB_INTEGERKEY, &packs_);
   if (!status) status = mdb_dbi_open(txn, "names", MDB_CREATE, &names_);
+  // The size of the map never changes, so it stays where it is until the environment is closed.
+  mapping_ = FindMapping(path_);
   return End(txn, status);
 }
 
@@ -55,6 +62,11 @@ bool Index::Reader::Name(uint32_t number, uint8_t* name) const {
   if (!txn_ || mdb_get(txn_, index_.packs_, &key, &value) || value.mv_size != 32) return false;
   std::memcpy(name, value.mv_data, 32);
   return true;
+}
+
+void Index::Looked(size_t count) {
+  size_t before = looked_.fetch_add(count);
+  if (before / kLookUpsKept != (before + count) / kLookUpsKept) ReleaseMapped(mapping_, path_);
 }
 
 bool Index::Claim(const uint8_t* address) {

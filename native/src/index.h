@@ -15,6 +15,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "mapped.h"
+
 namespace basalt {
 
 using Address = std::array<uint8_t, 32>;
@@ -80,6 +82,8 @@ class Index {
     int status_ = 0;
   };
 
+  // Counts look-ups; now and then it lets go of the pages that they mapped, so that they do not add up. Any thread.
+  void Looked(size_t count);
   // True where nobody had claimed it: the caller stores it now, or releases it.
   bool Claim(const uint8_t* address);
   void Release(const Entry* entries, size_t count);
@@ -97,6 +101,9 @@ class Index {
   int NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number);
 
   MDB_env* env_ = nullptr;
+  std::string path_;
+  Mapping mapping_;
+  std::atomic<size_t> looked_{0};
   MDB_dbi blocks_ = 0;  // address -> Location
   MDB_dbi packs_ = 0;   // pack number -> name
   MDB_dbi names_ = 0;   // name -> pack number

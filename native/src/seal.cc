@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "hash.h"
+#include "uncached.h"
 #include "worker.h"
 
 namespace basalt {
@@ -54,6 +55,7 @@ class SealWork : public Worker {
     Index::Reader reader(*index_);
     if (reader.status()) return FailWith("INDEX", mdb_strerror(reader.status()));
     for (size_t i = 0; i < blocks; i++) SealBlock(reader, input_.data + i * block_, addresses_.data + i * 32);
+    index_->Looked(blocks);
   }
 
   Napi::Value Value(Napi::Env env) override {
@@ -69,7 +71,7 @@ class SealWork : public Worker {
   bool ReadAll() {
     size_t done = 0;
     while (done < length_) {
-      ssize_t count = pread(fd_, input_.data + done, length_ - done, position_ + static_cast<off_t>(done));
+      ssize_t count = ReadUncached(fd_, input_.data + done, length_ - done, position_ + static_cast<off_t>(done));
       if (count > 0) {
         done += static_cast<size_t>(count);
       } else if (count == 0) {

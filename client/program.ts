@@ -14,9 +14,12 @@ import { addCatalogRebuild } from './commands/catalog/rebuild.ts';
 import { addConfigCheck } from './commands/config/check.ts';
 import { addConfigShow } from './commands/config/show.ts';
 import { addJobCancel } from './commands/job/cancel.ts';
+import { addJobLimit } from './commands/job/limit.ts';
 import { addJobList } from './commands/job/list.ts';
 import { addJobShow } from './commands/job/show.ts';
 import { addJobWatch } from './commands/job/watch.ts';
+import { addLimitSet } from './commands/limit/set.ts';
+import { addLimitShow } from './commands/limit/show.ts';
 import { addMount } from './commands/mount.ts';
 import { addRepositoryCheck } from './commands/repository/check.ts';
 import { addRepositoryInit } from './commands/repository/init.ts';
@@ -52,7 +55,12 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
     ],
   ],
   ['view', 'Backups as files', [addViewList]],
-  ['job', 'What the daemon is doing and has done', [addJobList, addJobShow, addJobWatch, addJobCancel]],
+  [
+    'job',
+    'What the daemon is doing and has done',
+    [addJobList, addJobShow, addJobWatch, addJobCancel, addJobLimit],
+  ],
+  ['limit', 'How fast all jobs together may go', [addLimitShow, addLimitSet]],
   [
     'repository',
     'Where backups are kept',

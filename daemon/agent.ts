@@ -10,10 +10,12 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { native } from '../native/native.ts';
+import { MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog } from './catalog/lmdb-catalog.ts';
+import { machineMemory, usableMemory } from './config/check.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
@@ -33,6 +35,7 @@ import type { Services } from './jobs/services.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
 import { divideMemory, type MemoryShares } from './memory/shares.ts';
+import { Rate } from './pipeline/rate.ts';
 import { openLocation } from './repository/locations.ts';
 import { detachLoopsBelow } from './view/file-system-mount.ts';
 import { openView, type View } from './view/view.ts';
@@ -76,7 +79,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
   await cleanUpAfterEarlier(catalog, values.view_dir, log);
-  const arena = native.allocateArena(values.memory_limit);
+  const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
+  native.setDevicePriority(values.io_priority);
   const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
   const hostId = await hostIdOf(catalog);
   const repository = openHolder(effective, hostId, shares);
@@ -94,6 +98,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     restoreDirectory: values.restore_dir,
     stateDirectory: values.state_dir,
     view: () => view,
+    rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
     busyVolumes: new Set(),
     copyBytes: shares.copyBytes,
   };
@@ -106,12 +111,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
 
   const notifier = startNotifier(services, log);
   undo.push(() => notifier.close());
-  const settings = showSettings(effective);
-  const server = await openSocket(
-    { services, socketPath: values.socket, settings, startedAtMs },
-    effective,
-    log,
-  );
+  const parts = { services, socketPath: values.socket, settings: showSettings(effective), startedAtMs };
+  const server = await openSocket(parts, effective, log);
   undo.push(() => server.close());
   // Jobs first: whoever watches one gets its end as an answer.
   undo.push(() => jobs.stop());
@@ -154,6 +155,17 @@ async function closeView(view: View | undefined, services: Services, log: Logger
   for (const { mount, why } of await unmountAll(services))
     log.error({ directory: mount.directory, why }, 'A mount is left');
   await view?.close();
+}
+
+/** A limit beyond what the machine can give would only end in the kernel's hands. */
+function cappedMemory(limitBytes: number, log: Logger): number {
+  const usableBytes = usableMemory(machineMemory());
+  if (limitBytes <= usableBytes) return Math.floor(limitBytes / MiB) * MiB;
+  log.warn(
+    { limitBytes, usableBytes },
+    'memory_limit is more than this machine or control group has; it is capped',
+  );
+  return usableBytes;
 }
 
 /** The repository may be missing now and there later: the daemon starts all the same, and says so. */

@@ -45,7 +45,7 @@ SIGTERM stops it: jobs are interrupted, mounts undone; a second one stops it at 
 Exit status: 0 stopped, 64 usage, 75 another basaltd uses the state folder, 78 settings.`,
     )
     .exitOverride()
-    .action(async () => await run(await settingsOf(root)));
+    .action(async () => run(await settingsOf(root)));
   const config = root
     .command('config')
     .description('Looks at the settings without starting the daemon.')
@@ -54,7 +54,7 @@ Exit status: 0 stopped, 64 usage, 75 another basaltd uses the state folder, 78 s
     .command('check [file]')
     .description('Checks the settings; exit status 78 if they can not be used.')
     .exitOverride()
-    .action(async (file?: string) => await checkConfig(await settingsOf(root, file)));
+    .action(async (file?: string) => checkConfig(await settingsOf(root, file)));
   config
     .command('show')
     .description('Prints the settings in force.')
@@ -67,7 +67,7 @@ Exit status: 0 stopped, 64 usage, 75 another basaltd uses the state folder, 78 s
 async function settingsOf(root: Command, positional?: string): Promise<EffectiveSettings> {
   const flags = root.opts<Flags>();
   const file = positional ?? flags.config;
-  return await loadSettings({
+  return loadSettings({
     ...(file === undefined ? {} : { file }),
     flags: {
       state_dir: flags.stateDir,

@@ -154,6 +154,8 @@ export interface Native {
   /** fsync, and for block devices their buffers too, off the main thread. */
   sync(fd: number): Promise<void>;
 
+  /** At once. Priority of the threads that wait for devices, from their next work on. Source: ioprio_set(2). */
+  setDevicePriority(priority: 'none' | 'idle' | 'low' | 'normal' | 'high'): void;
   /** At once. Takes an exclusive lock (flock) that ends with the process; false where another process holds it. */
   tryLock(fd: number): boolean;
   /** At once. Kernel credentials of the other end of a Unix socket. */

@@ -66,6 +66,7 @@ export const jobTitles = {
   bytes_per_second: 'Rate',
   seconds_left: 'Left',
   waiting_for: 'Waiting For',
+  limit_bytes_per_second: 'Rate Limit',
   fault: 'Fault',
   result: 'Result',
 } as const satisfies Record<keyof JobValue, string>;

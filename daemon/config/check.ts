@@ -6,8 +6,9 @@ import { stat } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { MiB } from '../base/bytes.ts';
 import { errnoOf, Fault } from '../base/faults.ts';
-import { type SettingName, type SettingRow, type Settings, settings } from './settings.ts';
+import { memoryLimitMin, type SettingName, type SettingRow, type Settings, settings } from './settings.ts';
 import { showSize } from './shapes.ts';
 
 export interface Problem {
@@ -15,11 +16,22 @@ export interface Problem {
   readonly sentence: string;
 }
 
+/** What the process has beside its buffers. */
+const processBytes = 96 * MiB;
+
 /** Longest path that the kernel takes for a Unix socket (sun_path, less its zero byte). */
 const socketPathBytesMax = 107;
 
 const within = (inner: string, outer: string): boolean =>
   inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
+
+/** Bytes that all buffers may have on a machine (or in a control group) of `machineBytes`: the process itself needs some too. Pure. */
+export const usableMemory = (machineBytes: number): number =>
+  Math.floor(Math.min(machineBytes * 0.8, machineBytes - processBytes) / MiB) * MiB;
+
+/** Memory of this machine, or of the control group that the process runs in. */
+export const machineMemory = (): number =>
+  Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 
 /** What the values say about each other. Pure. */
 export function checkTogether(values: Settings, machineBytes: number): Problem[] {
@@ -32,8 +44,8 @@ export function checkTogether(values: Settings, machineBytes: number): Problem[]
   if (Buffer.byteLength(values.socket) > socketPathBytesMax) {
     add('socket', `a socket path has at most ${socketPathBytesMax} bytes`);
   }
-  if (values.memory_limit > machineBytes * 0.8) {
-    add('memory_limit', `it is more than 80 % of the ${showSize(machineBytes)} of this machine`);
+  if (usableMemory(machineBytes) < memoryLimitMin) {
+    add('memory_limit', `this machine, or this control group, has only ${showSize(machineBytes)} of memory`);
   }
   const view = values.view_dir;
   if (view === null) return problems;
@@ -78,9 +90,7 @@ export async function checkSettings(values: Settings): Promise<Problem[]> {
   ];
   // A view that a crash left mounted answers ENOTCONN: the daemon clears it away, so it is not looked at here.
   const looked = await Promise.all(folders.map(([setting, path]) => folderProblem(setting, path)));
-  // In a container the limit of its control group counts, where there is one.
-  const machineBytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
-  return [...checkTogether(values, machineBytes), ...looked.filter((problem) => problem !== undefined)];
+  return [...checkTogether(values, machineMemory()), ...looked.filter((problem) => problem !== undefined)];
 }
 
 /** CONFIG_INVALID where `checkSettings` finds anything. */

@@ -29,6 +29,9 @@ export const stateDirDefault = '/var/lib/basalt';
 export const settingsFileDefault = '/etc/basalt/basaltd.toml';
 export const socketDefault = '/run/basalt/basaltd.sock';
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+/** The smallest budget in which every part finds its working set. */
+export const memoryLimitMin = 64 * MiB;
+export const ioPriorities = ['none', 'idle', 'low', 'normal', 'high'] as const;
 export const blockSizes = [16384, 32768, 65536, 131072, 262144] as const;
 
 export const settings = {
@@ -73,7 +76,7 @@ export const settings = {
     live: true,
   }),
   memory_limit: setting({
-    shape: shape.size(64 * MiB, 1024 * GiB),
+    shape: shape.size(memoryLimitMin, 1024 * GiB),
     initial: () => 256 * MiB,
     about:
       'Bytes of all buffers together. More makes jobs faster, never necessary; the process itself adds a fixed base.',
@@ -85,6 +88,27 @@ export const settings = {
     about: 'Backups and restores that may run at the same time; the others wait in a queue.',
     live: true,
     cinder: 'backup_max_operations',
+  }),
+  read_rate: setting({
+    shape: shape.size(0, 1024 * GiB),
+    initial: () => 0,
+    about:
+      'Bytes a second that all backups and verifications together read; 0: no limit. `basaltctl limit set` changes it live.',
+    live: true,
+  }),
+  write_rate: setting({
+    shape: shape.size(0, 1024 * GiB),
+    initial: () => 0,
+    about:
+      'Bytes a second that all restores together write; 0: no limit. `basaltctl limit set` changes it live.',
+    live: true,
+  }),
+  io_priority: setting({
+    shape: shape.oneOf(ioPriorities),
+    initial: () => 'none' as const,
+    about:
+      'Priority of reads from sources and writes to targets (ionice): "idle" only when nobody else wants the device.',
+    live: false,
   }),
   compression_level: setting({
     shape: shape.integer(0, 19),

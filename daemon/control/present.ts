@@ -38,6 +38,7 @@ export function presentJob(report: JobReport): JobValue {
     bytes_per_second: report.bytesPerSecond,
     seconds_left: report.secondsLeft,
     waiting_for: report.waitingFor,
+    limit_bytes_per_second: report.limitBytesPerSecond,
     fault,
     result,
   };

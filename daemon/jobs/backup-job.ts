@@ -22,6 +22,8 @@ export interface BackupOrder {
   readonly project: string;
   readonly incremental: boolean;
   readonly force: boolean;
+  /** Rate of this job alone, in bytes a second; 0: none. */
+  readonly rate: number;
   readonly name: string | null;
   readonly description: string | null;
   readonly properties: Readonly<Record<string, string>>;
@@ -50,6 +52,7 @@ export async function createBackup(
       project_id: order.project,
       backup_id: backup.id,
       volume_id: volume.id,
+      bytes_per_second: order.rate,
       begin: (changes) => {
         changes.put('backups', backup);
         changes.put('volumes', { ...volume, status: 'backing-up', size_bytes: sizeBytes });
@@ -152,12 +155,20 @@ async function runBackup(
   force: boolean,
 ): Promise<Manifest> {
   const { signal, progress } = context;
-  return await withMemory(services, context, 'backup', async (grant) => {
+  return withMemory(services, context, 'backup', async (grant) => {
     const repository = await services.repository.get();
     const source = await openSource(services, volume.source, { force });
     try {
       const fields = () => fieldsOf(backup, volume, source);
-      return await backUp({ source, repository, grant, progress, signal, fields });
+      return await backUp({
+        source,
+        repository,
+        grant,
+        progress,
+        signal,
+        rates: [context.rate, services.rates.read],
+        fields,
+      });
     } finally {
       await source.close();
     }

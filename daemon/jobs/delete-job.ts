@@ -24,7 +24,7 @@ export async function deleteBackup(
   }
   refuseWhileUsed(services, backup);
   const deleting: BackupRecord = { ...backup, status: 'deleting', updated_at: timestamp(services.clock) };
-  return await jobs.submit({
+  return jobs.submit({
     kind: 'delete',
     project_id: project,
     backup_id: backup.id,

@@ -13,12 +13,15 @@ import { Fault, toFault } from '../base/faults.ts';
 import { jobsRememberedMax, jobsUnderWayMax } from '../base/limits.ts';
 import type { Catalog, Changes } from '../catalog/catalog.ts';
 import type { JobKind, JobRecord, JobStatus } from '../catalog/records.ts';
+import { Rate } from '../pipeline/rate.ts';
 import { jobHasEnded, jobMayBecome } from './job-status.ts';
 import { endedReport, type JobReport, RateMeter } from './report.ts';
 
 export interface JobContext {
   readonly id: string;
   readonly signal: AbortSignal;
+  /** The job's own rate; it may change while the job runs. */
+  readonly rate: Rate;
   readonly progress: (done: { bytesDone: number; bytesTotal: number; phase: string }) => void;
   /** Says what the job waits for; null: it goes on. */
   readonly waitFor: (what: string | null) => void;
@@ -31,6 +34,8 @@ export interface JobOrder {
   readonly project_id: string;
   readonly backup_id: string | null;
   readonly volume_id: string | null;
+  /** Rate of the job; absent or 0: no limit of its own. */
+  readonly bytes_per_second?: number | undefined;
   /** Committed together with the job's record. */
   readonly begin?: (changes: Changes) => void;
   /** Gives the result. What it throws is the fault of the job; `details` of a Fault are kept as the result. */
@@ -43,6 +48,7 @@ interface Live {
   record: JobRecord;
   readonly controller: AbortController;
   readonly meter: RateMeter;
+  readonly rate: Rate;
   readonly listeners: Set<(report: JobReport) => void>;
   phase: string;
   bytesDone: number;
@@ -99,6 +105,7 @@ export class Jobs {
       record,
       controller: new AbortController(),
       meter: new RateMeter(),
+      rate: new Rate(order.bytes_per_second ?? 0),
       listeners: new Set(),
       phase: 'queued',
       bytesDone: 0,
@@ -170,6 +177,13 @@ export class Jobs {
     return this.report(id);
   }
 
+  /** Changes the rate of a job; one that has ended stays as it is. */
+  limit(id: string, bytesPerSecond: number): JobReport {
+    const live = this.#live.get(id);
+    if (live !== undefined) live.rate.bytesPerSecond = bytesPerSecond;
+    return this.report(id);
+  }
+
   /** Takes no more jobs, stops those there are, and waits for them. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -223,6 +237,7 @@ export class Jobs {
     return {
       id: live.record.id,
       signal: live.controller.signal,
+      rate: live.rate,
       progress: ({ bytesDone, bytesTotal, phase }) => {
         if (live.record.status === 'queued') this.#move(live, 'running');
         const nowMs = this.#parts.clock.now();
@@ -259,11 +274,20 @@ export class Jobs {
   }
 
   #reportOf(live: Live): JobReport {
-    const { record, phase, bytesDone, bytesTotal, waitingFor, meter } = live;
+    const { record, phase, bytesDone, bytesTotal, waitingFor, meter, rate } = live;
     const bytesPerSecond = meter.bytesPerSecond(this.#parts.clock.now());
     const left = bytesTotal - bytesDone;
     const secondsLeft = bytesPerSecond > 0 && left > 0 ? Math.ceil(left / bytesPerSecond) : null;
-    return { record, phase, bytesDone, bytesTotal, bytesPerSecond, secondsLeft, waitingFor };
+    return {
+      record,
+      phase,
+      bytesDone,
+      bytesTotal,
+      bytesPerSecond,
+      secondsLeft,
+      waitingFor,
+      limitBytesPerSecond: rate.bytesPerSecond,
+    };
   }
 
   #forgetOldest(changes: Changes): void {

@@ -97,7 +97,7 @@ export async function unmountBackup(
   );
   if (mount === undefined)
     throw new Fault('MOUNT_UNKNOWN', `Cannot unmount "${directory}": no backup is mounted there`);
-  return await services.jobs.submit({
+  return services.jobs.submit({
     kind: 'unmount',
     project_id: project,
     backup_id: mount.backup_id,

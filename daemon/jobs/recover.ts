@@ -16,13 +16,17 @@ export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>)
   const { catalog } = services;
   const now = timestamp(services.clock);
   const done: string[] = [];
-  for (const job of [...catalog.all('jobs')]) {
+  for (const job of Array.from(catalog.all('jobs'))) {
     if (jobHasEnded(job.status)) continue;
     const path = job.temporary_path;
     // Only a name that a restore gives to a file in the making is ever removed.
     if (path !== null && /^\..*\.basalt-[0-9a-f]+\.partial$/.test(basename(path))) {
-      await rm(path, { force: true });
-      done.push(`Removed "${path}", which a restore was making`);
+      done.push(
+        await rm(path, { force: true }).then(
+          () => `Removed "${path}", which a restore was making`,
+          (thrown: unknown) => `Cannot remove "${path}", which a restore was making: ${String(thrown)}`,
+        ),
+      );
     }
     const fault = {
       code: 'INTERRUPTED',
@@ -34,7 +38,7 @@ export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>)
     );
     done.push(`Job "${job.id}" (${job.kind}) was interrupted`);
   }
-  for (const volume of [...catalog.all('volumes')]) {
+  for (const volume of Array.from(catalog.all('volumes'))) {
     if (volume.status !== 'backing-up' && volume.status !== 'restoring-backup') continue;
     const status = volume.status === 'backing-up' ? 'available' : 'error_restoring';
     await catalog.commit((changes) => changes.put('volumes', { ...volume, status }));
@@ -46,7 +50,7 @@ export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>)
 /** Backups that were in the middle of something. Needs the repository, which alone knows whether a backup exists. */
 export async function recoverBackups(services: Services): Promise<string[]> {
   const done: string[] = [];
-  for (const backup of [...services.catalog.backups.unsettled()]) {
+  for (const backup of Array.from(services.catalog.backups.unsettled())) {
     const change = await changeFor(services, backup);
     if (change === undefined) continue;
     await services.catalog.commit(change.apply);
@@ -91,6 +95,7 @@ async function changeFor(
     case 'error':
     case 'error_deleting':
     case 'deleted':
-      return undefined;
+      break;
   }
+  return undefined;
 }

@@ -12,6 +12,8 @@ export interface JobReport {
   readonly secondsLeft: number | null;
   /** What a queued job waits for: "memory" or "operations"; null where it does not wait. */
   readonly waitingFor: string | null;
+  /** The job's own rate; 0: none. */
+  readonly limitBytesPerSecond: number;
 }
 
 /** A report of a job that only the catalog remembers. */
@@ -23,6 +25,7 @@ export const endedReport = (record: JobRecord): JobReport => ({
   bytesPerSecond: 0,
   secondsLeft: null,
   waitingFor: null,
+  limitBytesPerSecond: 0,
 });
 
 /** Measures a rate over the last few seconds, so that it follows what happens now. */

@@ -28,7 +28,7 @@ export class RepositoryHolder {
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
     });
-    return await this.#opening;
+    return this.#opening;
   }
 
   /** The repository if it is open. */
@@ -46,7 +46,7 @@ export class RepositoryHolder {
       throw new Fault('REPOSITORY_EXISTS', `Cannot make a repository at "${this.url}": there is one already`);
     }
     await this.#parts.init(blockBytes);
-    return await this.get();
+    return this.get();
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,7 @@ const reportedRangesMax = 2000;
 const reportedBackupsMax = 500;
 
 export async function checkRepository(services: Services, readData: boolean): Promise<JobRecord> {
-  return await services.jobs.submit({
+  return services.jobs.submit({
     ...ofRepository,
     kind: 'check',
     run: async ({ progress, signal }) => {
@@ -60,7 +60,7 @@ export async function rebuildCatalog(services: Services): Promise<JobRecord> {
       );
     }
   }
-  return await services.jobs.submit({
+  return services.jobs.submit({
     ...ofRepository,
     kind: 'rebuild',
     run: (context) => rebuild(services, context),

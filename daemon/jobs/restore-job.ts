@@ -22,6 +22,8 @@ export interface RestoreOrder {
   /** Registers the target as a volume of this name. */
   readonly name: string | undefined;
   readonly force: boolean;
+  /** Rate of this job alone, in bytes a second; 0: none. */
+  readonly rate: number;
   readonly differential: boolean;
 }
 
@@ -50,6 +52,7 @@ export async function restoreBackup(
     project_id: order.project,
     backup_id: backup.id,
     volume_id: volume?.id ?? null,
+    bytes_per_second: order.rate,
     begin: (changes) => {
       const now = catalog.get('backups', backup.id) ?? backup;
       changes.put('backups', { ...now, status: 'restoring', updated_at: timestamp(services.clock) });
@@ -138,7 +141,7 @@ async function runRestore(
   order: RestoreOrder,
 ): Promise<Readonly<Record<string, unknown>>> {
   const { signal, progress, journalTemporary } = context;
-  return await withMemory(services, context, 'restore', async (grant) => {
+  return withMemory(services, context, 'restore', async (grant) => {
     const repository = await services.repository.get();
     const manifest = await repository.manifest(backup.id);
     const image = repository.openImage(manifest);
@@ -150,7 +153,16 @@ async function runRestore(
     });
     try {
       const { native } = services;
-      const counts = await restore({ image, target, native, differential, grant, progress, signal });
+      const counts = await restore({
+        image,
+        target,
+        native,
+        differential,
+        grant,
+        progress,
+        signal,
+        rates: [context.rate, services.rates.write],
+      });
       await target.commit();
       return {
         backup_id: backup.id,

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Budget, Grant } from '../memory/budget.ts';
 import { copyBytesMax, copyBytesMin } from '../pipeline/parts.ts';
+import type { Rate } from '../pipeline/rate.ts';
 import type { View } from '../view/view.ts';
 import type { JobContext, Jobs } from './jobs.ts';
 import type { Operations } from './operations.ts';
@@ -23,6 +24,8 @@ export interface Services {
   readonly stateDirectory: string;
   /** The view while it is mounted. */
   readonly view: () => View | undefined;
+  /** Rates of all copies together: what is read from sources and packs to be checked, what is written to targets. */
+  readonly rates: { readonly read: Rate; readonly write: Rate };
   /** Volumes whose backup is being recorded: the catalog does not say so yet. */
   readonly busyVolumes: Set<string>;
   /** Most bytes that one copy may take of the budget, so that all that may run at once find room. */

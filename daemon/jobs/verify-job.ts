@@ -13,7 +13,7 @@ export async function verifyBackup(
 ): Promise<JobRecord> {
   const backup = findBackup(services.catalog, reference, project);
   requireReadable(backup, 'verify');
-  return await services.jobs.submit({
+  return services.jobs.submit({
     kind: 'verify',
     project_id: project,
     backup_id: backup.id,
@@ -24,7 +24,7 @@ export async function verifyBackup(
       const image = repository.openImage(manifest, { fresh: true });
       const { progress, signal } = context;
       const report = await withMemory(services, context, 'verify', (grant) =>
-        verify({ image, grant, progress, signal }),
+        verify({ image, grant, progress, signal, rates: [context.rate, services.rates.read] }),
       );
       const result = {
         backup_id: backup.id,

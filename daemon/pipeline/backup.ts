@@ -10,6 +10,7 @@ import { sourceReadFault } from '../devices/faults.ts';
 import type { Manifest } from '../format/manifest.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
 import { type CopyParts, slotsOf, throwIfCancelled } from './parts.ts';
+import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 
 export interface BackupParts extends CopyParts {
@@ -30,6 +31,7 @@ export async function backUp(parts: BackupParts): Promise<Manifest> {
       progress({ bytesDone, bytesTotal: source.sizeBytes, phase: 'reading' });
     };
     for await (const segment of segments(source, report)) {
+      await takeAll(parts.rates, segment.length, signal);
       throwIfCancelled(signal);
       await window.begin(async ({ input, output }) => {
         await writer

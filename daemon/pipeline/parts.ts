@@ -4,11 +4,14 @@ import { Fault } from '../base/faults.ts';
 import { segmentBytes } from '../base/limits.ts';
 import type { Grant } from '../memory/budget.ts';
 import type { Progress } from '../repository/repository.ts';
+import type { Rate } from './rate.ts';
 
 export interface CopyParts {
   readonly grant: Grant;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** The rates that the copy keeps to: its own and that of all copies together. */
+  readonly rates: readonly Rate[];
 }
 
 /** Two buffers of a segment each. */

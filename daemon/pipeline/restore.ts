@@ -10,6 +10,7 @@ import type { Target } from '../devices/device.ts';
 import { targetWriteFault } from '../devices/faults.ts';
 import type { BackupImage, ImageExtent } from '../repository/repository.ts';
 import { type CopyParts, type Slot, slotsOf, throwIfCancelled } from './parts.ts';
+import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 
 export interface RestoreParts extends CopyParts {
@@ -49,6 +50,7 @@ export async function restore(parts: RestoreParts): Promise<RestoreCounts> {
   const window = new Window(copySlots(parts));
   try {
     for await (const extent of image.extents()) {
+      if (extent.data) await takeAll(parts.rates, extent.length, signal);
       throwIfCancelled(signal);
       if (extent.data)
         await window.begin((slot) =>

@@ -5,6 +5,7 @@ import { roundUp } from '../base/bytes.ts';
 import { damageRangesMax } from '../base/limits.ts';
 import type { BackupImage, DamagedRange, ImageExtent } from '../repository/repository.ts';
 import { type CopyParts, type Slot, slotsOf, throwIfCancelled } from './parts.ts';
+import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 
 export interface VerifyParts extends CopyParts {
@@ -32,6 +33,7 @@ export async function verify(parts: VerifyParts): Promise<VerifyReport> {
   const window = new Window(slotsOf(parts.grant));
   try {
     for await (const extent of image.extents()) {
+      if (extent.data) await takeAll(parts.rates, extent.length, signal);
       throwIfCancelled(signal);
       const done = () => {
         bytesDone += extent.length;
@@ -55,7 +57,7 @@ async function readExtent(
   if (extent.damage !== undefined)
     return [{ offset: extent.offset, length: extent.length, reason: extent.damage }];
   const output = slot.output.subarray(0, roundUp(extent.length, image.blockBytes));
-  return await image.read(extent.offset, output, slot.input.subarray(0, output.length));
+  return image.read(extent.offset, output, slot.input.subarray(0, output.length));
 }
 
 function merge(found: DamagedRange[]): DamagedRange[] {

@@ -7,6 +7,7 @@ import * as shape from './shapes.ts';
 import type {
   BackupValue,
   JobValue,
+  LimitValue,
   MountValue,
   RangeValue,
   RepositoryStatisticsValue,
@@ -93,6 +94,7 @@ export const methods = {
       name: shape.name.optional(),
       description: shape.text.optional(),
       properties: shape.properties.default({}),
+      rate: shape.rate.default(0).describe('bytes a second for this job alone; 0: no limit'),
       container: shape.text.optional(),
       availability_zone: shape.text.optional(),
       ...inProject,
@@ -141,6 +143,7 @@ export const methods = {
       name: shape.name.optional().describe('registers the target as a volume of this name'),
       force: z.boolean().default(false),
       differential: z.boolean().default(false),
+      rate: shape.rate.default(0).describe('bytes a second for this job alone; 0: no limit'),
       ...inProject,
     }),
     answer: 'its job, and the URL of the target',
@@ -208,6 +211,24 @@ export const methods = {
     needs: 'project',
     params: z.strictObject({ job: shape.id, ...inProject }),
     answer: 'the job',
+  }),
+  'job.limit': method<JobValue>()({
+    summary: 'Changes the rate of a job while it runs.',
+    needs: 'project',
+    params: z.strictObject({ job: shape.id, rate: shape.rate, ...inProject }),
+    answer: 'the job',
+  }),
+  'limit.show': method<LimitValue>()({
+    summary: 'Shows the rates of all jobs together.',
+    needs: 'anybody',
+    params: nothing,
+    answer: 'the rates',
+  }),
+  'limit.set': method<LimitValue>()({
+    summary: 'Changes the rates of all jobs together, at once and until the daemon stops.',
+    needs: 'admin',
+    params: z.strictObject({ read: shape.rate.optional(), write: shape.rate.optional() }),
+    answer: 'the rates',
   }),
   'repository.init': method<RepositoryValue>()({
     summary: 'Makes the repository that the daemon was started with.',

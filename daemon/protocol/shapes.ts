@@ -21,11 +21,18 @@ export const path = z
   .max(4096)
   .regex(/^\/[^\0]*$/, 'an absolute path');
 export const text = z.string().max(255);
-export const properties = z.record(z.string().min(1).max(255), z.string().max(255));
+export const properties = z
+  .record(z.string().min(1).max(255), z.string().max(255))
+  .refine((all) => JSON.stringify(all).length <= 65_536, 'at most 64 KiB of properties');
 export const project = z
   .string()
   .min(1)
   .max(64)
   .default('default')
   .describe('project that the call acts for');
+export const rate = z
+  .int()
+  .min(0)
+  .max(2 ** 50)
+  .describe('bytes a second; 0: no limit');
 export const limit = z.int().min(1).max(1000).default(1000);

@@ -66,8 +66,16 @@ export interface JobValue {
   /** Seconds left, or null where nobody knows. */
   seconds_left: number | null;
   waiting_for: string | null;
+  /** Rate of this job alone; 0: no limit. */
+  limit_bytes_per_second: number;
   fault: FaultValue | null;
   result: Record<string, unknown> | null;
+}
+
+/** Rates of all jobs together, in bytes a second; 0: no limit. */
+export interface LimitValue {
+  read_bytes_per_second: number;
+  write_bytes_per_second: number;
 }
 
 export interface MountValue {
@@ -130,6 +138,9 @@ export interface StatusValue {
     waiting: { owner: string; bytes: number; since: string }[];
   };
   jobs: { running: number; queued: number };
+  limits: LimitValue;
+  /** How late the event loop was since the last call, in milliseconds. */
+  event_loop_delay_ms: { p50: number; p99: number; max: number };
   volumes: number;
   backups: number;
 }

@@ -9,8 +9,9 @@ import { TiB } from '../base/bytes.ts';
 import { Fault } from '../base/faults.ts';
 import type { HashFunction } from '../format/pack.ts';
 import { DirectoryStorage, isEmptyFolder } from '../storage/directory.ts';
+import { readRepositoryConfig } from './native/description.ts';
 import type { RepositoryMemory } from './native/native-repository.ts';
-import { initRepository, openRepository, readRepositoryConfig } from './native/open.ts';
+import { initRepository, openRepository } from './native/open.ts';
 import type { Repository } from './repository.ts';
 
 export interface LocationParts {

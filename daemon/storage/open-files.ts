@@ -1,83 +1,98 @@
 /** Files kept open for reading, because a pack is read many times in a row.
- *  Promises: at most `openFilesMax` idle files; a file is never closed under a read; a file that somebody removed or replaced
- *  is noticed within `trustMs`. Knows nothing of keys or of what is read. */
+ *  Promises: at most `openFilesMax` idle files, those used last; a file is never closed under a read; a file that somebody
+ *  removed or replaced is noticed within `trustMs`; what is no regular file is not waited for.
+ *  Knows nothing of keys or of what is read. */
 
+import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 
 const openFilesMax = 64;
 /** How long an open file is taken to be still the one that has the name. */
 const trustMs = 250;
 
-interface OpenFile {
+interface Opened {
   readonly handle: FileHandle;
   readonly inode: number;
+}
+
+interface OpenFile {
+  readonly opening: Promise<Opened>;
   users: number;
   forgotten: boolean;
   checkedAtMs: number;
 }
 
 export class OpenFiles {
-  readonly #files = new Map<string, Promise<OpenFile>>();
+  /** The first is the one used longest ago. */
+  readonly #files = new Map<string, OpenFile>();
 
   /** Runs `read` on the open file of `path`. */
   async use(path: string, read: (file: FileHandle) => Promise<void>): Promise<void> {
-    const file = await this.#current(path);
-    file.users += 1;
+    await this.#forgetIfReplaced(path);
+    const file = this.#take(path);
     try {
-      await read(file.handle);
+      const { handle } = await file.opening;
+      await read(handle);
     } catch (thrown) {
-      this.forget(path);
+      this.#drop(path, file);
       throw thrown;
     } finally {
       file.users -= 1;
-      if (file.forgotten && file.users === 0) await file.handle.close();
+      closeIfUnused(file);
     }
   }
 
   forget(path: string): void {
     const file = this.#files.get(path);
-    this.#files.delete(path);
-    file?.then(
-      (opened) => {
-        opened.forgotten = true;
-        return opened.users === 0 ? opened.handle.close() : undefined;
-      },
-      () => undefined,
-    );
+    if (file !== undefined) this.#drop(path, file);
   }
 
   clear(): void {
     for (const path of this.#files.keys()) this.forget(path);
   }
 
-  async #current(path: string): Promise<OpenFile> {
-    const known = await this.#files.get(path);
-    if (known !== undefined && !known.forgotten) {
-      if (performance.now() - known.checkedAtMs < trustMs) return known;
-      known.checkedAtMs = performance.now();
-      const now = await stat(path).catch(() => undefined);
-      if (now?.ino === known.inode && !known.forgotten) return known;
-      this.forget(path);
-    }
-    const opening = this.#files.get(path) ?? openFile(path);
-    // Put last: the first of the map is the one used longest ago.
+  /** Counts a user at once, with nothing awaited after the look-up: from here on nobody closes it. */
+  #take(path: string): OpenFile {
+    const known = this.#files.get(path);
+    const now = performance.now();
+    const file = known ?? { opening: openFile(path), users: 0, forgotten: false, checkedAtMs: now };
+    file.users += 1;
     this.#files.delete(path);
-    this.#files.set(path, opening);
+    this.#files.set(path, file);
     for (const oldest of this.#files.keys()) {
       if (this.#files.size <= openFilesMax) break;
       this.forget(oldest);
     }
-    try {
-      return await opening;
-    } catch (thrown) {
-      this.#files.delete(path);
-      throw thrown;
-    }
+    return file;
+  }
+
+  async #forgetIfReplaced(path: string): Promise<void> {
+    const file = this.#files.get(path);
+    if (file === undefined || performance.now() - file.checkedAtMs < trustMs) return;
+    file.checkedAtMs = performance.now();
+    const opened = await file.opening.catch(() => undefined);
+    const now = await stat(path).catch(() => undefined);
+    if (now === undefined || now.ino !== opened?.inode) this.#drop(path, file);
+  }
+
+  #drop(path: string, file: OpenFile): void {
+    if (this.#files.get(path) === file) this.#files.delete(path);
+    file.forgotten = true;
+    closeIfUnused(file);
   }
 }
 
-async function openFile(path: string): Promise<OpenFile> {
-  const handle = await open(path, 'r');
-  const { ino } = await handle.stat();
-  return { handle, inode: ino, users: 0, forgotten: false, checkedAtMs: performance.now() };
+/** A file that could not be opened needs no close; one that can't be closed was only read. */
+function closeIfUnused({ opening, users, forgotten }: OpenFile): void {
+  if (!forgotten || users > 0) return;
+  opening.then(({ handle }) => handle.close()).catch(() => undefined);
+}
+
+/** A pipe that somebody put in the place of a file must not hold a thread until there is a writer. */
+async function openFile(path: string): Promise<Opened> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stats = await handle.stat();
+  if (stats.isFile()) return { handle, inode: stats.ino };
+  await handle.close();
+  throw new Error('it is not a regular file');
 }

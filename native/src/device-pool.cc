@@ -1,10 +1,21 @@
 // The two lanes of worker.h: Node's own pool for what computes, threads of ours for what waits for devices.
 #include "device-pool.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
+#include "capability.h"
+
 namespace basalt {
+
+static std::atomic<int> wanted_priority{0};
+constexpr int kWhoProcess = 1;  // IOPRIO_WHO_PROCESS; 0 is the calling thread
+
+void DevicePool::SetPriority(int priority) { wanted_priority = priority; }
 
 // A processor has enough to do with two: while one waits for its device the other computes.
 static unsigned ThreadCount() { return std::clamp(std::thread::hardware_concurrency() * 2, 4u, 32u); }
@@ -29,12 +40,17 @@ void DevicePool::Post(Worker* worker) {
 }
 
 void DevicePool::Work() {
+  int priority = 0;
   for (;;) {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] { return !queue_.empty(); });
     Worker* worker = queue_.front();
     queue_.pop_front();
     lock.unlock();
+    if (int wanted = wanted_priority; wanted != priority) {
+      syscall(SYS_ioprio_set, kWhoProcess, 0, wanted);
+      priority = wanted;
+    }
     worker->Execute();
     napi_call_threadsafe_function(settled_, worker, napi_tsfn_nonblocking);
   }
@@ -82,3 +98,13 @@ void Worker::Settle() {
 }
 
 }  // namespace basalt
+
+static basalt::Capability capability([](Napi::Env env, Napi::Object exports) {
+  exports.Set("setDevicePriority", Napi::Function::New(env, [](const Napi::CallbackInfo& info) {
+                // Classes of ioprio_set(2): 2 is best-effort with levels 0 (first) to 7 (last), 3 is idle.
+                std::string name = info[0].As<Napi::String>().Utf8Value();
+                int level = name == "high" ? 0 : name == "low" ? 7 : 4;
+                int priority = name == "idle" ? 3 << 13 : 2 << 13 | level;
+                basalt::DevicePool::SetPriority(name == "none" ? 0 : priority);
+              }));
+});

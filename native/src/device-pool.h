@@ -14,6 +14,8 @@ class DevicePool {
   static DevicePool& Of(Napi::Env env);
   // Main thread only.
   void Post(Worker* worker);
+  // An ioprio value (class << 13 | level), 0 for none; each thread takes it up before its next work.
+  static void SetPriority(int priority);
 
  private:
   explicit DevicePool(Napi::Env env);

@@ -36,6 +36,7 @@ export const fakeJob = (changes: Partial<JobValue> = {}): JobValue => ({
   bytes_per_second: 0,
   seconds_left: null,
   waiting_for: null,
+  limit_bytes_per_second: 0,
   fault: null,
   result: null,
   ...changes,

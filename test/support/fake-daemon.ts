@@ -117,6 +117,7 @@ export const aJob = (more: Partial<JobValue> = {}): JobValue => ({
   bytes_per_second: 0,
   seconds_left: null,
   waiting_for: null,
+  limit_bytes_per_second: 0,
   fault: null,
   result: null,
   ...more,

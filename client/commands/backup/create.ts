@@ -1,6 +1,7 @@
 /** `basaltctl backup create`: starts a backup of a volume, and waits for it where that is wanted. */
 
 import { type Command, InvalidArgumentError } from 'commander';
+import { parseRate } from '../../rate.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
 
@@ -12,6 +13,7 @@ interface Options {
   property?: Readonly<Record<string, string>>;
   container?: string;
   availabilityZone?: string;
+  rate?: number;
   wait?: boolean;
 }
 
@@ -35,6 +37,7 @@ export function addBackupCreate(noun: Command): void {
     .option('--property <KEY=VALUE>', 'property of the backup; may be repeated', collectProperty)
     .option('--container <CONTAINER>', 'container, for records that keep one')
     .option('--availability-zone <ZONE>', 'availability zone to record')
+    .option('--rate <RATE>', 'bytes a second for this backup alone; 50MiB', parseRate)
     .option('--wait', 'wait until the backup is done')
     .action(
       inSession(async (session, options: Options, volume: string) => {
@@ -48,6 +51,7 @@ export function addBackupCreate(noun: Command): void {
             properties: options.property,
             container: options.container,
             availability_zone: options.availabilityZone,
+            rate: options.rate,
           }),
           ...session.inProject,
         });

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { toLocation } from '../../location.ts';
+import { parseRate } from '../../rate.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
 
@@ -9,6 +10,7 @@ interface Options {
   force?: boolean;
   name?: string;
   differential?: boolean;
+  rate?: number;
   wait?: boolean;
 }
 
@@ -31,10 +33,11 @@ export function addBackupRestore(noun: Command): void {
     .option('--force', 'write over what the target holds')
     .option('--name <NAME>', 'register the target as a volume of this name')
     .option('--differential', 'read the target first, and write only what differs')
+    .option('--rate <RATE>', 'bytes a second for this restore alone; 50MiB', parseRate)
     .option('--wait', 'wait until the restore is done')
     .action(
       inSession(async (session, options: Options, backup: string, target: string | undefined) => {
-        const { force, name, differential } = options;
+        const { force, name, differential, rate } = options;
         const started = await session.call('backup.restore', {
           backup,
           ...defined({
@@ -42,6 +45,7 @@ export function addBackupRestore(noun: Command): void {
             force,
             name,
             differential,
+            rate,
           }),
           ...session.inProject,
         });

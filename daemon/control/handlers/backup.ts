@@ -21,10 +21,10 @@ export const backupHandlers = ({
   | 'backup.verify'
   | 'backup.diff'
 > => ({
-  'backup.create': async ({ volume, project, incremental, force, properties, ...rest }) => {
+  'backup.create': async ({ volume, project, incremental, force, properties, rate, ...rest }) => {
     const { name = null, description = null, container = null, availability_zone = null } = rest;
     const named = { name, description, container, availability_zone };
-    const order = { volume, project, incremental, force, properties, ...named };
+    const order = { volume, project, incremental, force, properties, rate, ...named };
     const { backup, job } = await createBackup(services, order);
     return { backup: presentBackup(backup), job_id: job.id };
   },
@@ -36,12 +36,12 @@ export const backupHandlers = ({
   'backup.delete': async ({ backup, project, force }) => ({
     job_id: (await deleteBackup(services, backup, project, force)).id,
   }),
-  'backup.restore': async ({ backup, project, force, differential, target, name }) => {
-    const made = await restoreBackup(services, { backup, project, force, differential, target, name });
+  'backup.restore': async ({ backup, project, force, differential, rate, target, name }) => {
+    const made = await restoreBackup(services, { backup, project, force, differential, rate, target, name });
     return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
   },
   'backup.verify': async ({ backup, project }) => ({
     job_id: (await verifyBackup(services, backup, project)).id,
   }),
-  'backup.diff': async ({ a, b, project }) => await diffBackups(services, a, b, project),
+  'backup.diff': async ({ a, b, project }) => diffBackups(services, a, b, project),
 });

@@ -12,7 +12,7 @@ const eventGapMs = 200;
 export const jobHandlers = ({
   services,
 }: HandlerParts): Some<
-  'job.list' | 'job.show' | 'job.watch' | 'job.cancel' | 'mount' | 'unmount' | 'view.list'
+  'job.list' | 'job.show' | 'job.watch' | 'job.cancel' | 'job.limit' | 'mount' | 'unmount' | 'view.list'
 > => {
   const { jobs, clock, catalog } = services;
   const found = (id: string, project: string): JobReport => {
@@ -41,6 +41,10 @@ export const jobHandlers = ({
     'job.cancel': async ({ job, project }) => {
       found(job, project);
       return presentJob(await jobs.cancel(job));
+    },
+    'job.limit': async ({ job, rate, project }) => {
+      found(job, project);
+      return presentJob(jobs.limit(job, rate));
     },
     mount: async ({ backup, directory, partition = null, project }) => {
       const { mount, job } = await mountBackup(services, { backup, directory, partition, project });

@@ -1,9 +1,10 @@
 /** repository.*, catalog.*, status, config.show: one function a method. */
 
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { toFault } from '../../base/faults.ts';
 import { checkRepository, rebuildCatalog } from '../../jobs/repository-jobs.ts';
 import type { Services } from '../../jobs/services.ts';
-import type { RepositoryValue, StatusValue } from '../../protocol/values.ts';
+import type { LimitValue, RepositoryValue, StatusValue } from '../../protocol/values.ts';
 import { productVersion } from '../../protocol/version.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
@@ -17,14 +18,16 @@ export const repositoryHandlers = (
   | 'catalog.rebuild'
   | 'status'
   | 'config.show'
+  | 'limit.show'
+  | 'limit.set'
 > => {
   const { services } = parts;
   return {
     'repository.init': async ({ block_bytes }) => {
       await services.repository.init(block_bytes);
-      return await describeRepository(services);
+      return describeRepository(services);
     },
-    'repository.show': async () => await describeRepository(services),
+    'repository.show': async () => describeRepository(services),
     'repository.check': async ({ read_data }) => ({
       job_id: (await checkRepository(services, read_data)).id,
     }),
@@ -47,7 +50,14 @@ export const repositoryHandlers = (
       };
     },
     'catalog.rebuild': async () => ({ job_id: (await rebuildCatalog(services)).id }),
-    status: async () => await describeDaemon(parts),
+    status: async () => describeDaemon(parts),
+    'limit.show': async () => presentLimits(services),
+    'limit.set': async ({ read, write }) => {
+      const { rates } = services;
+      rates.read.bytesPerSecond = read ?? rates.read.bytesPerSecond;
+      rates.write.bytesPerSecond = write ?? rates.write.bytesPerSecond;
+      return presentLimits(services);
+    },
     'config.show': async () => ({ settings: [...parts.settings] }),
   };
 };
@@ -69,6 +79,23 @@ async function describeRepository({ repository: holder }: Services): Promise<Rep
     const { code } = toFault(thrown);
     return { ...none, status: code === 'REPOSITORY_MISSING' ? 'missing' : code.toLowerCase() };
   }
+}
+
+const presentLimits = ({ rates }: Services): LimitValue => ({
+  read_bytes_per_second: rates.read.bytesPerSecond,
+  write_bytes_per_second: rates.write.bytesPerSecond,
+});
+
+/** The timer of the measurement itself comes every `resolutionMs`: what is beyond is delay. */
+const resolutionMs = 5;
+const loop = monitorEventLoopDelay({ resolution: resolutionMs });
+loop.enable();
+
+function loopDelay(): StatusValue['event_loop_delay_ms'] {
+  const inMs = (nanoseconds: number) => Math.max(0, Math.round(nanoseconds / 1e5) / 10 - resolutionMs);
+  const delay = { p50: inMs(loop.percentile(50)), p99: inMs(loop.percentile(99)), max: inMs(loop.max) };
+  loop.reset();
+  return delay;
 }
 
 async function describeDaemon({ services, socketPath, startedAtMs }: HandlerParts): Promise<StatusValue> {
@@ -96,6 +123,8 @@ async function describeDaemon({ services, socketPath, startedAtMs }: HandlerPart
       waiting: memory.waiting.map(line),
     },
     jobs: jobs.counts,
+    limits: presentLimits(services),
+    event_loop_delay_ms: loopDelay(),
     volumes: catalog.count('volumes'),
     backups: catalog.count('backups'),
   };

@@ -124,7 +124,7 @@ export class NativeBackupWriter implements BackupWriter {
     blockBytes?: number;
   }): Promise<SealCounts> {
     const level = this.#parts.compressionLevel;
-    return await this.#packs.claiming(async () => {
+    return this.#packs.claiming(async () => {
       const counts = await this.#parts.index
         .seal({ blockBytes: this.#blockBytes, level, ...parts })
         .catch(readFault);

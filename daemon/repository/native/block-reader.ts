@@ -3,7 +3,7 @@
  *  Memory: what the caller lends, and a few hundred bytes a block. Knows nothing of maps or images. */
 
 import { isZero } from '../../base/bytes.ts';
-import { Fault } from '../../base/faults.ts';
+import { errnoOf, Fault } from '../../base/faults.ts';
 import { decodeOrderBytes, locationBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import type { NativeParts } from './parts.ts';
@@ -43,7 +43,7 @@ export async function readBlocks(
   const wanted = locateBlocks(parts, addresses, blockBytes, output, bad);
   if (wanted.length === 0) return bad;
   const runs = planRuns(wanted);
-  const read = await Promise.all(runs.map((run) => readRun(parts, run, scratch)));
+  const read = await allEnded(runs.map((run) => readRun(parts, run, scratch)));
   const blocks: { wanted: Wanted; input: number; pack: number }[] = [];
   runs.forEach((run, i) => {
     const reason = read[i];
@@ -116,6 +116,12 @@ function planRuns(wanted: Wanted[]): Run[] {
   return runs;
 }
 
+/** Waits for every read, also where one has failed: the memory they fill is lent, and goes back when this ends. */
+async function allEnded<T>(reads: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(reads);
+  return Promise.all(reads);
+}
+
 /** Why the run could not be read, or undefined. A storage that is down is a fault of the whole read, not of a block. */
 async function readRun(parts: NativeParts, run: Run, scratch: Uint8Array): Promise<string | undefined> {
   const name = parts.index.packName(run.pack);
@@ -125,11 +131,17 @@ async function readRun(parts: NativeParts, run: Run, scratch: Uint8Array): Promi
     await parts.storage.read(packKey(name.toString('hex')), run.offset, bytes);
     return undefined;
   } catch (thrown) {
-    if (!(thrown instanceof Fault)) throw thrown;
-    return thrown.code === 'OBJECT_MISSING'
-      ? `pack ${name.toString('hex')} is missing or cut off`
-      : `pack ${name.toString('hex')} can't be read: ${thrown.message}`;
+    const reason = damageOf(thrown);
+    if (reason === undefined) throw thrown;
+    return `pack ${name.toString('hex')} ${reason}`;
   }
+}
+
+/** What a failed read of a pack says about its bytes; undefined where it only says that the storage is not at hand now. */
+export function damageOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Fault)) return undefined;
+  if (thrown.code === 'OBJECT_MISSING') return 'is missing or cut off';
+  return errnoOf(thrown.cause) === 'EIO' ? `can't be read: ${thrown.message}` : undefined;
 }
 
 async function decodeRuns(

@@ -4,12 +4,14 @@
  *  Knows nothing of jobs. Changes nothing in the repository; the index learns of whole copies of corrupt blocks. */
 
 import { digestBytes, hex, isZero } from '../../base/bytes.ts';
+import { Fault } from '../../base/faults.ts';
 import { damageRangesMax, fanout, segmentBytes } from '../../base/limits.ts';
 import { decodeOrderBytes, entryBytes, locationBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import type { Manifest } from '../../format/manifest.ts';
 import { isPackHeader, packHeaderBytes } from '../../format/pack.ts';
 import type { CheckReport, DamagedRange, Progress } from '../repository.ts';
+import { damageOf } from './block-reader.ts';
 import { listPacks, type PackListing, readDirectory } from './pack-reader.ts';
 import type { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
@@ -21,8 +23,8 @@ const wholePagesMax = 50_000;
 
 interface Findings {
   readonly packSizes: Map<string, number>;
-  /** Address to where its copy is corrupt. */
-  readonly corrupt: Map<string, { readonly pack: string; readonly reason: string }>;
+  /** Address to the packs whose copy of it is corrupt. */
+  readonly corrupt: Map<string, { readonly packs: string[]; readonly reason: string }>;
   readonly damagedPacks: { key: string; reason: string }[];
 }
 
@@ -78,9 +80,9 @@ async function checkPacks(
     if (typeof directory === 'string') findings.damagedPacks.push({ key: pack.key, reason: directory });
     else if (readData) {
       const header = Buffer.alloc(packHeaderBytes);
-      await parts.storage.read(pack.key, 0, header);
-      if (!isPackHeader(header))
-        findings.damagedPacks.push({ key: pack.key, reason: 'its header is corrupt' });
+      const reason = await readDamage(parts, pack, 0, header);
+      if (reason !== undefined || !isPackHeader(header))
+        findings.damagedPacks.push({ key: pack.key, reason: reason ?? 'its header is corrupt' });
       await checkPackData(parts, findings, pack, directory, signal);
     }
     bytesDone += pack.sizeBytes;
@@ -100,11 +102,23 @@ async function useOtherCopies(parts: CheckParts, findings: Findings, signal: Abo
     for (let at = 0; at < directory.length; at += entryBytes) {
       const address = hex(directory.subarray(at, at + digestBytes));
       const corrupt = findings.corrupt.get(address);
-      if (corrupt === undefined || corrupt.pack === name) continue;
+      if (corrupt === undefined || corrupt.packs.includes(name)) continue;
       whole.push(directory.subarray(at, at + entryBytes));
       findings.corrupt.delete(address);
     }
     if (whole.length > 0) await parts.index.addPack(Buffer.from(name, 'hex'), Buffer.concat(whole));
+  }
+}
+
+/** Fills `output`; gives what the failure says about the pack. A storage that is not at hand is thrown. */
+async function readDamage(parts: CheckParts, pack: PackListing, position: number, output: Uint8Array) {
+  try {
+    await parts.storage.read(packKey(pack.name), position, output);
+    return undefined;
+  } catch (thrown) {
+    const reason = damageOf(thrown);
+    if (reason === undefined) throw thrown;
+    return reason;
   }
 }
 
@@ -141,21 +155,29 @@ async function checkPackData(
       storedTotal += stored;
     }
     const results = Buffer.alloc(plan.length);
-    await parts.storage.read(packKey(pack.name), first, parts.input.subarray(0, storedTotal));
-    await parts.decode({ input: parts.input, output: parts.output, blocks: Buffer.concat(plan), results });
+    const { input, output } = parts;
+    const unread = await readDamage(parts, pack, first, input.subarray(0, storedTotal));
+    if (unread === undefined) await parts.decode({ input, output, blocks: Buffer.concat(plan), results });
+    else results.fill(1);
     results.forEach((result, i) => {
       if (result === 0) return;
       corruptBlocks += 1;
       const entry = begin + i * entryBytes;
-      parts.index.suspect(directory.subarray(entry, entry + digestBytes));
-      const reason = `pack ${pack.name} is corrupt at byte ${directory.readUInt32LE(entry + 32)}`;
-      if (findings.corrupt.size < corruptMax)
-        findings.corrupt.set(hex(directory.subarray(entry, entry + 32)), { pack: pack.name, reason });
+      const address = directory.subarray(entry, entry + digestBytes);
+      parts.index.suspect(address);
+      const where = `is corrupt at byte ${directory.readUInt32LE(entry + 32)}`;
+      addCorrupt(findings, hex(address), pack.name, `pack ${pack.name} ${unread ?? where}`);
     });
   }
   if (corruptBlocks > 0) {
     findings.damagedPacks.push({ key: pack.key, reason: `${corruptBlocks} of its blocks are corrupt` });
   }
+}
+
+function addCorrupt({ corrupt }: Findings, address: string, pack: string, reason: string): void {
+  const known = corrupt.get(address);
+  if (known !== undefined) known.packs.push(pack);
+  else if (corrupt.size < corruptMax) corrupt.set(address, { packs: [pack], reason });
 }
 
 async function checkMap(
@@ -178,7 +200,11 @@ async function checkMap(
   /** True where everything below the page is whole. */
   const visit = async (address: Uint8Array, level: number, offset: number): Promise<boolean> => {
     const key = hex(address);
-    if (isZero(address) || whole.has(key)) return true;
+    // A page means something else at another level.
+    const visited = `${level} ${key}`;
+    if (isZero(address) || whole.has(visited)) return true;
+    // The list is full: what else is damaged would not be told.
+    if (ranges.length >= damageRangesMax) return false;
     signal.throwIfAborted();
     const span = blockBytes * fanout ** (level - 1);
     const before = ranges.length;
@@ -187,13 +213,14 @@ async function checkMap(
     try {
       page = await parts.cache.use(address, (bytes) => bytes.slice());
     } catch (thrown) {
-      add(offset, span * fanout, thrown instanceof Error ? thrown.message : String(thrown));
+      if (!(thrown instanceof Fault) || thrown.code !== 'CHUNK_CORRUPT') throw thrown;
+      add(offset, span * fanout, thrown.message);
       return false;
     }
     let right = bad === undefined;
     if (bad !== undefined) add(offset, span * fanout, bad);
     else if (level === 1)
-      checkLeaf(parts, findings, page, (number, reason) => add(offset + number * span, span, reason));
+      await checkLeaf(parts, findings, page, (number, reason) => add(offset + number * span, span, reason));
     else {
       for (let number = 0; number < fanout; number += 1) {
         const child = page.subarray(number * digestBytes, (number + 1) * digestBytes);
@@ -201,7 +228,7 @@ async function checkMap(
       }
     }
     right &&= ranges.length === before && ranges.length < damageRangesMax;
-    if (right && whole.size < wholePagesMax) whole.add(key);
+    if (right && whole.size < wholePagesMax) whole.add(visited);
     return right;
   };
   await visit(Buffer.from(manifest.map.root, 'hex'), manifest.map.height, 0);
@@ -209,12 +236,12 @@ async function checkMap(
 }
 
 /** Looks up every block of a leaf: is it in a pack that is there and long enough, and not known to be corrupt? */
-function checkLeaf(
+async function checkLeaf(
   parts: CheckParts,
   findings: Findings,
   page: Uint8Array,
   report: (number: number, reason: string) => void,
-): void {
+): Promise<void> {
   const locations = Buffer.alloc(fanout * locationBytes);
   parts.index.locate(page, locations);
   const names = new Map<number, string>();
@@ -229,11 +256,22 @@ function checkLeaf(
     const packNumber = locations.readUInt32LE(at);
     const name = names.get(packNumber) ?? parts.index.packName(packNumber)?.toString('hex') ?? '?';
     names.set(packNumber, name);
-    const sizeBytes = findings.packSizes.get(name);
+    const sizeBytes = findings.packSizes.get(name) ?? (await sizeOfNewPack(parts, findings, name));
     const end = locations.readUInt32LE(at + 4) + locations.readUInt32LE(at + 8);
     const corrupt = findings.corrupt.size > 0 ? findings.corrupt.get(hex(address))?.reason : undefined;
     if (sizeBytes === undefined) report(number, `pack ${name} is missing`);
     else if (end > sizeBytes) report(number, `pack ${name} is cut off`);
     else if (corrupt !== undefined) report(number, corrupt);
   }
+}
+
+/** A backup may have stored the pack after the packs were listed; undefined where it is missing after all. */
+async function sizeOfNewPack(
+  parts: CheckParts,
+  { packSizes }: Findings,
+  name: string,
+): Promise<number | undefined> {
+  const sizeBytes = await parts.storage.size(packKey(name));
+  if (sizeBytes !== undefined) packSizes.set(name, sizeBytes);
+  return sizeBytes;
 }

@@ -50,8 +50,8 @@ export class MapBuilder {
   readonly #blockBytes: number;
   readonly #sealPage: SealPage;
   #leaf: Leaf | undefined;
-  /** Leaves that have begun and are not sealed. */
-  #backlog = 0;
+  /** Leaves that have begun and are not in their parents yet, the oldest first. */
+  readonly #backlog: Promise<void>[] = [];
   /** Leaves reach their parents in order, whenever their segments end. */
   #chain: Promise<void> = Promise.resolve();
   /** The page under construction of each level; level 2 holds addresses of leaves. */
@@ -87,9 +87,10 @@ export class MapBuilder {
     };
   }
 
-  /** Waits while leaves come faster than they can be sealed, so that few are held in memory. */
+  /** Waits while leaves come faster than they can be sealed, so that few are held in memory. Only for the oldest: the last
+   *  leaf ends with a segment that may come from who waits here. */
   async keepUp(): Promise<void> {
-    while (this.#backlog > backlogMax) await this.#chain;
+    while (this.#backlog.length > backlogMax) await this.#backlog[0];
   }
 
   /** All places are done. Gives the address of the root page. */
@@ -108,12 +109,12 @@ export class MapBuilder {
       complete: false,
       ready: gate(),
     };
-    this.#backlog += 1;
     this.#chain = this.#chain.then(async () => {
       await leaf.ready.opened;
       await this.#add(2, leaf.index, await this.#sealPage(leaf.page));
-      this.#backlog -= 1;
+      void this.#backlog.shift();
     });
+    this.#backlog.push(this.#chain);
     // Who calls `finish` sees a failure; a backup that is given up does not ask.
     this.#chain.catch(() => undefined);
     return leaf;

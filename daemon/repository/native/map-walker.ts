@@ -75,10 +75,19 @@ async function* walkPage(
   offset: number,
 ): AsyncIterable<Piece> {
   const span = entrySpanBytes(level, map.blockBytes);
-  if (isZero(address)) return yield { offset, length: span * fanout, data: false };
+  if (isZero(address)) {
+    yield { offset, length: span * fanout, data: false };
+    return;
+  }
   const page = await readPage(cache, address);
-  if (typeof page === 'string') return yield { offset, length: span * fanout, data: true, damage: page };
-  if (level === 1) return yield* walkLeaf(page, map.blockBytes, offset);
+  if (typeof page === 'string') {
+    yield { offset, length: span * fanout, data: true, damage: page };
+    return;
+  }
+  if (level === 1) {
+    yield* walkLeaf(page, map.blockBytes, offset);
+    return;
+  }
   for (let number = 0; number < fanout; number += 1) {
     const start = offset + number * span;
     if (start >= map.sizeBytes) return;

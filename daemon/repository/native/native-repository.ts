@@ -17,6 +17,7 @@ import type {
 import { NativeBackupWriter } from './backup-writer.ts';
 import { readBlocks } from './block-reader.ts';
 import { checkRepository } from './check.ts';
+import { requireSameRepository } from './description.ts';
 import { addressesOf, type MapRoot, walkDifferences, walkExtents } from './map-walker.ts';
 import { listPacks, readDirectory } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
@@ -75,8 +76,9 @@ export class NativeRepository implements Repository {
 
   async manifest(backupId: string): Promise<Manifest> {
     const key = manifestKey(backupId);
-    const bytes = await this.#parts.storage.get(key, manifestBytesMax).catch((thrown: unknown) => {
+    const bytes = await this.#parts.storage.get(key, manifestBytesMax).catch(async (thrown: unknown) => {
       if (!(thrown instanceof Fault) || thrown.code !== 'OBJECT_MISSING') throw thrown;
+      await this.#requireHere();
       throw new Fault('MANIFEST_MISSING', `Cannot read backup "${backupId}": its manifest is missing`, {
         cause: thrown,
       });
@@ -104,8 +106,9 @@ export class NativeRepository implements Repository {
       try {
         yield { key, manifest: await this.manifest(backupId) };
       } catch (thrown) {
-        if (!(thrown instanceof Fault)) throw thrown;
-        yield { key, fault: thrown };
+        if (!(thrown instanceof Fault) || thrown.code === 'REPOSITORY_MISSING') throw thrown;
+        // It was deleted between the listing and the reading.
+        if (thrown.code !== 'MANIFEST_MISSING') yield { key, fault: thrown };
       }
     }
   }
@@ -120,9 +123,10 @@ export class NativeRepository implements Repository {
   }
 
   async rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
+    await this.#requireHere();
     await this.#packs.flush();
     await this.#parts.index.clear();
-    return await this.#indexPacks(() => false, progress, signal);
+    return this.#indexPacks(() => false, progress, signal);
   }
 
   /** Brings the index in step with the packs that are there: a crash, or another host, may have come between. */
@@ -139,7 +143,7 @@ export class NativeRepository implements Repository {
     for (const name of unseen) await this.#parts.index.dropPack(Buffer.from(name, 'hex'));
     if (unseen.size === 0) return damaged;
     // Another pack may hold a second copy of what went with a dropped one.
-    return await this.#indexPacks(
+    return this.#indexPacks(
       () => false,
       () => undefined,
       signal,
@@ -152,6 +156,7 @@ export class NativeRepository implements Repository {
     this.#checking = true;
     this.#cache.clear();
     try {
+      await this.#requireHere();
       const { input, output } = this.#memory;
       const manifests = () => this.manifests();
       const parts = { ...this.#parts, cache: this.#cache, input, output, manifests };
@@ -222,8 +227,14 @@ export class NativeRepository implements Repository {
     return damaged;
   }
 
+  async #requireHere(): Promise<void> {
+    const { storage, hash, config } = this.#parts;
+    await requireSameRepository(storage, hash, config);
+  }
+
   async #refuseUnlessWritable(): Promise<void> {
     const { storage } = this.#parts;
+    await this.#requireHere();
     if ((await storage.size(lockKey)) !== undefined) {
       throw new Fault(
         'REPOSITORY_LOCKED',

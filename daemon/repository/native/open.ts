@@ -3,35 +3,13 @@
 
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../../base/faults.ts';
-import { fanout, manifestBytesMax } from '../../base/limits.ts';
+import { fanout } from '../../base/limits.ts';
 import { configKey, formatVersion } from '../../format/layout.ts';
-import { parseRepositoryConfig, type RepositoryConfig, sealRepositoryConfig } from '../../format/manifest.ts';
+import { type RepositoryConfig, sealRepositoryConfig } from '../../format/manifest.ts';
 import type { HashFunction } from '../../format/pack.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { NativeRepository, type RepositoryMemory } from './native-repository.ts';
 import type { NativeParts } from './parts.ts';
-
-/** What the repository says of itself. */
-export async function readRepositoryConfig(storage: Storage, hash: HashFunction): Promise<RepositoryConfig> {
-  const bytes = await storage.get(configKey, manifestBytesMax).catch((thrown: unknown) => {
-    if (!(thrown instanceof Fault) || thrown.code !== 'OBJECT_MISSING') throw thrown;
-    throw new Fault('REPOSITORY_MISSING', `Cannot open "${storage.url}": there is no repository`, {
-      cause: thrown,
-    });
-  });
-  const config = parseRepositoryConfig(bytes, hash);
-  if (typeof config === 'number') {
-    const message = `Cannot open repository "${storage.url}": its format is version ${config}, this is version ${formatVersion}`;
-    throw new Fault('FORMAT_TOO_NEW', message);
-  }
-  if (typeof config === 'string') {
-    throw new Fault(
-      'REPOSITORY_DAMAGED',
-      `Cannot open repository "${storage.url}": of "${configKey}", ${config}`,
-    );
-  }
-  return config;
-}
 
 export async function initRepository(
   storage: Storage,

@@ -2,6 +2,7 @@
  *  Promises: a page is handed out only within `use`, which runs at once when the page is there, so that its memory can't be
  *  used for another page meanwhile; a page that can't be read throws CHUNK_CORRUPT. Knows nothing of what pages say. */
 
+import { setImmediate } from 'node:timers/promises';
 import { Fault } from '../../base/faults.ts';
 import { pageBytes } from '../../format/layout.ts';
 import { readBlocks } from './block-reader.ts';
@@ -9,6 +10,8 @@ import type { NativeParts } from './parts.ts';
 
 /** Reads that may be under way at a time: each needs a page and as much scratch. */
 const loadsMax = 8;
+/** Pages handed out before others get their turn. */
+const usesPerTurn = 256;
 
 export const pageCacheBytesMin = 2 * loadsMax * pageBytes + 16 * pageBytes;
 
@@ -20,6 +23,7 @@ export class PageCache {
   readonly #pages = new Map<string, Uint8Array>();
   readonly #loading = new Map<string, Promise<void>>();
   readonly #waiting: (() => void)[] = [];
+  #uses = 0;
 
   /** `memory`: at least `pageCacheBytesMin`. */
   constructor(parts: NativeParts, memory: Uint8Array) {
@@ -32,6 +36,9 @@ export class PageCache {
 
   async use<T>(address: Uint8Array, use: (page: Uint8Array) => T): Promise<T> {
     const key = Buffer.from(address.buffer, address.byteOffset, address.length).toString('hex');
+    this.#uses += 1;
+    // A map may name the same few pages any number of times: walking them must not hold up everybody else.
+    if (this.#uses % usesPerTurn === 0) await setImmediate();
     for (;;) {
       const page = this.#pages.get(key);
       if (page !== undefined) {

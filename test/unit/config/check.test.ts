@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { GiB, MiB } from '../../../daemon/base/bytes.ts';
-import { checkSettings, checkTogether, requireUsable } from '../../../daemon/config/check.ts';
+import { checkSettings, checkTogether, requireUsable, usableMemory } from '../../../daemon/config/check.ts';
 import { loadSettings } from '../../../daemon/config/load.ts';
 
 const valuesWith = async (flags: Record<string, string>) =>
@@ -28,10 +28,13 @@ test('a view beside a folder whose name begins alike is no problem', async () =>
   expect(checkTogether(values, 4 * GiB)).toEqual([]);
 });
 
-test('a memory limit that the machine does not have is a problem', async () => {
-  expect(checkTogether(await valuesWith({}), 300 * MiB)).toMatchObject([
-    { setting: 'memory_limit', sentence: expect.stringContaining('300MiB') as string },
+test('a machine without room for the smallest budget is a problem; a limit beyond a larger one is capped', async () => {
+  expect(checkTogether(await valuesWith({}), 150 * MiB)).toMatchObject([
+    { setting: 'memory_limit', sentence: expect.stringContaining('150MiB') as string },
   ]);
+  expect(checkTogether(await valuesWith({ memory_limit: '8GiB' }), 4 * GiB)).toEqual([]);
+  expect(usableMemory(4 * GiB)).toBe(3276 * MiB);
+  expect(usableMemory(224 * MiB)).toBe(128 * MiB);
 });
 
 test('a file where a folder has to be is named, and nothing is made', async () => {

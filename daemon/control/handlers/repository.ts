@@ -92,7 +92,7 @@ const loop = monitorEventLoopDelay({ resolution: resolutionMs });
 loop.enable();
 
 function loopDelay(): StatusValue['event_loop_delay_ms'] {
-  const inMs = (nanoseconds: number) => Math.max(0, Math.round(nanoseconds / 1e5) / 10 - resolutionMs);
+  const inMs = (nanoseconds: number) => Math.max(0, Math.round(nanoseconds / 1e5 - resolutionMs * 10) / 10);
   const delay = { p50: inMs(loop.percentile(50)), p99: inMs(loop.percentile(99)), max: inMs(loop.max) };
   loop.reset();
   return delay;

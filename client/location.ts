@@ -11,6 +11,10 @@ export function toLocation(text: string, workingFolder = process.cwd()): string 
   return text.includes('/') || text.startsWith('.') ? resolve(workingFolder, text) : text;
 }
 
+/** For a source, which is never the name of a volume: a bare word is a file of the working folder. */
+export const toSource = (text: string, workingFolder = process.cwd()): string =>
+  text.startsWith('@') || url.test(text) ? text : resolve(workingFolder, text);
+
 /** For arguments that can only be a path. */
 export const toAbsolutePath = (text: string, workingFolder = process.cwd()): string =>
   resolve(workingFolder, text);

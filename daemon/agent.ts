@@ -6,8 +6,9 @@
  *  Promises: one daemon a state folder; what a killed daemon left is cleaned up before anything new begins; after `stop`
  *  nothing is mounted and nothing is half-written. Knows nothing of argv and signals. */
 
+import { realpath } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { native } from '../native/native.ts';
 import { MiB } from './base/bytes.ts';
@@ -83,7 +84,9 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   native.setDevicePriority(values.io_priority);
   const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
   const hostId = await hostIdOf(catalog);
-  const repository = openHolder(effective, hostId, shares);
+  const repository = openHolder(effective, hostId, shares, async () => {
+    for (const line of await recoverBackups(services)) log.warn(line);
+  });
   undo.push(() => repository.close());
 
   let view: View | undefined;
@@ -118,15 +121,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(() => jobs.stop());
   undo.push(() => notifier.stopping());
   notifier.ready();
-  log.info(
-    {
-      socket: values.socket,
-      repository: repository.url,
-      viewDir: values.view_dir,
-      hash: native.hashImplementation(),
-    },
-    'Ready',
-  );
+  const { socket, view_dir: viewDir } = values;
+  log.info({ socket, repository: repository.url, viewDir, hash: native.hashImplementation() }, 'Ready');
 }
 
 /** What a daemon that was killed left on this host; needs no repository. */
@@ -134,7 +130,10 @@ async function cleanUpAfterEarlier(catalog: Catalog, viewDirectory: string | nul
   for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
   for (const { mount, why } of await unmountAll({ catalog }))
     log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
-  if (viewDirectory !== null) await detachLoopsBelow(viewDirectory);
+  if (viewDirectory === null) return;
+  // The kernel knows files by their real paths. The view itself may be dead, and then has none.
+  const parent = await realpath(dirname(viewDirectory)).catch(() => dirname(viewDirectory));
+  await detachLoopsBelow(join(parent, basename(viewDirectory)));
 }
 
 function openViewAt(viewDirectory: string, services: Services, shares: MemoryShares, log: Logger) {
@@ -172,14 +171,19 @@ function cappedMemory(limitBytes: number, log: Logger): number {
 async function openAndRecover(services: Services, log: Logger): Promise<void> {
   try {
     await services.repository.get();
-    for (const line of await recoverBackups(services)) log.warn(line);
   } catch (thrown) {
     const { code, message, hint } = toFault(thrown);
     log.warn({ code, hint }, `${message}; going on without the repository`);
   }
 }
 
-function openHolder({ values }: EffectiveSettings, hostId: string, shares: MemoryShares): RepositoryHolder {
+/** `onOpen` puts right what a killed daemon left half-done: at the start, or whenever the repository is there again. */
+function openHolder(
+  { values }: EffectiveSettings,
+  hostId: string,
+  shares: MemoryShares,
+  onOpen: () => Promise<void>,
+): RepositoryHolder {
   const location = openLocation({
     url: values.repository,
     user: hostId,
@@ -191,6 +195,7 @@ function openHolder({ values }: EffectiveSettings, hostId: string, shares: Memor
   return new RepositoryHolder({
     url: location.url,
     open: () => location.open(),
+    onOpen,
     init: (blockBytes) =>
       location.init(blockBytes ?? values.block_bytes, new Date(systemClock.now()).toISOString()),
   });
@@ -217,7 +222,7 @@ function startNotifier({ jobs, clock, repository }: Services, log: Logger): Noti
   const notifier = createNotifier({ native, environment: { ...process.env }, isAlive, log });
   // Ours alone: a program that we start must not speak for the daemon.
   for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete process.env[name];
-  const tell = () => notifier.status(statusLine(jobs.list().slice(0, 100), repository.fault));
+  const tell = () => notifier.status(statusLine(jobs.active(), repository.fault));
   const timer = setInterval(tell, statusEveryMs).unref();
   const close = () => {
     clearInterval(timer);

@@ -68,3 +68,5 @@ export const diffExtentsMax = 10_000;
 export const failReasonLengthMax = 255;
 /** Slots of scratch for misses of the view that are read at a time. */
 export const viewScratchSlots = 4;
+/** Reads that meet a block which nobody knows list the packs again, but not more often than this. */
+export const findPacksEveryMs = 10_000;

@@ -18,7 +18,7 @@ interface Database {
   readonly root: RootDatabase;
   readonly tables: { readonly [T in TableName]: Table<Tables[T], string> };
   /** Keys of `backup-order.ts`; what they lead to is the id at their end. */
-  readonly orders: Table<null, Key>;
+  readonly orders: Table<null>;
 }
 
 /** Opens (and makes) the catalog at `path`. */
@@ -107,7 +107,8 @@ async function commit({ root, tables, orders }: Database, change: (changes: Chan
     if (now !== undefined) for (const key of orderKeys(now)) void orders.put([...key], null);
   };
   try {
-    await root.transaction(() => {
+    // A child transaction: what a change has put before it throws is not kept.
+    await root.childTransaction(() => {
       change({
         put: (name, record) => {
           if (name === 'backups') order(tables.backups.get(record.id), record as BackupRecord);

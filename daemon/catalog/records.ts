@@ -63,6 +63,9 @@ export interface JobRecord {
   readonly fault: { readonly code: FaultCode; readonly message: string; readonly hint: string } | null;
   /** What the job came to; keys depend on the kind. */
   readonly result: Readonly<Record<string, unknown>> | null;
+  /** How far it got; 0 until it has ended. */
+  readonly bytes_done: number;
+  readonly bytes_total: number;
   /** What a restart must undo: a file being made. */
   readonly temporary_path: string | null;
 }

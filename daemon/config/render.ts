@@ -39,7 +39,7 @@ function renderSetting(name: SettingName): string {
     '',
     `- Takes: ${row.shape.takes}.`,
     `- Default: ${initial}.`,
-    `- A change takes effect: ${row.live ? 'at once, on reload' : 'when the daemon starts again'}.`,
+    `- A change takes effect: ${row.live ? 'when the daemon starts again; `basaltctl limit set` changes it while it runs' : 'when the daemon starts again'}.`,
   ];
   if (row.flag !== undefined) lines.push(`- Flag of \`basaltd\`: \`--${row.flag}\`.`);
   if (row.cinder !== undefined) lines.push(`- In Cinder: \`${row.cinder.replaceAll(', ', '`, `')}\`.`);

@@ -15,7 +15,7 @@ export interface SettingRow<T> {
   /** How the default is written in the manual, where it is not the same everywhere. */
   readonly initialText?: string;
   readonly about: string;
-  /** True where a reload takes a new value up; false where it needs a restart. */
+  /** True where a command changes the value while the daemon runs; a changed file always needs a restart. */
   readonly live: boolean;
   /** The flag of `basaltd` that sets it. */
   readonly flag?: string;
@@ -73,7 +73,7 @@ export const settings = {
     initial: (stateDir) => join(stateDir, 'restored'),
     initialText: '`<state_dir>/restored`',
     about: 'Where a restore that names no target makes its new file volume.',
-    live: true,
+    live: false,
   }),
   memory_limit: setting({
     shape: shape.size(memoryLimitMin, 1024 * GiB),
@@ -86,21 +86,19 @@ export const settings = {
     shape: shape.integer(1, 1000),
     initial: () => 15,
     about: 'Backups and restores that may run at the same time; the others wait in a queue.',
-    live: true,
+    live: false,
     cinder: 'backup_max_operations',
   }),
   read_rate: setting({
     shape: shape.size(0, 1024 * GiB),
     initial: () => 0,
-    about:
-      'Bytes a second that all backups and verifications together read; 0: no limit. `basaltctl limit set` changes it live.',
+    about: 'Bytes a second that all backups and verifications together read; 0: no limit.',
     live: true,
   }),
   write_rate: setting({
     shape: shape.size(0, 1024 * GiB),
     initial: () => 0,
-    about:
-      'Bytes a second that all restores together write; 0: no limit. `basaltctl limit set` changes it live.',
+    about: 'Bytes a second that all restores together write; 0: no limit.',
     live: true,
   }),
   io_priority: setting({
@@ -115,7 +113,7 @@ export const settings = {
     initial: () => 1,
     about:
       'zstd level for new blocks; 0 stores them as they are. A block that does not shrink is never compressed.',
-    live: true,
+    live: false,
     cinder: 'backup_compression_algorithm',
   }),
   block_bytes: setting({
@@ -123,7 +121,7 @@ export const settings = {
     initial: () => 65536 as const,
     about:
       'Block size of a repository that `basaltctl repository init` makes; an existing one keeps its own.',
-    live: true,
+    live: false,
     cinder: 'backup_sha_block_size_bytes',
   }),
   admin_group: setting({
@@ -144,7 +142,7 @@ export const settings = {
     shape: shape.oneOf(logLevels),
     initial: () => 'info' as const,
     about: 'Least severe level that is logged.',
-    live: true,
+    live: false,
     cinder: 'debug',
   }),
 } as const;

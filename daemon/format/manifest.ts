@@ -14,6 +14,8 @@ const blockBytes = z
   .max(blockBytesMax)
   .refine((value) => Number.isInteger(Math.log2(value)), 'a power of two');
 const text = z.string().max(4096);
+/** What becomes part of a key of the catalog. */
+const shortText = z.string().max(255);
 
 const manifestShape = z
   .object({
@@ -22,16 +24,16 @@ const manifestShape = z
       id: z.uuid().regex(/^[0-9a-f-]+$/, 'lower case'),
       name: text.nullable(),
       description: text.nullable(),
-      project_id: text,
+      project_id: shortText,
       parent_id: text.nullable(),
       snapshot_id: text.nullable(),
       container: text.nullable(),
       availability_zone: text.nullable(),
       metadata: z.record(z.string().max(255), z.string().max(255)),
-      created_at: text,
-      data_timestamp: text,
+      created_at: shortText,
+      data_timestamp: shortText,
     }),
-    volume: z.object({ id: text, name: text, source: text, size_bytes: bytes }),
+    volume: z.object({ id: shortText, name: text, source: text, size_bytes: bytes }),
     map: z.object({
       block_bytes: blockBytes,
       height: z.int().min(1).max(8),

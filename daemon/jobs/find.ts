@@ -4,6 +4,7 @@
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackupRecord, VolumeRecord } from '../catalog/records.ts';
+import type { Services } from './services.ts';
 
 interface Named {
   readonly id: string;
@@ -53,4 +54,17 @@ export function requireReadable(backup: BackupRecord, what: string): void {
     : new Fault('BACKUP_UNKNOWN', message, {
         hint: 'Only an available backup has data: basaltctl backup list',
       });
+}
+
+/** BACKUP_BUSY, BACKUP_UNKNOWN where the backup has been deleted since it was found, or is about to be: the record of a job
+ *  comes into the catalog a little after the job. Whoever calls it awaits nothing between it and the begin of his own job. */
+export function requireStillReadable(
+  { catalog, jobs }: Pick<Services, 'catalog' | 'jobs'>,
+  { id, project_id }: BackupRecord,
+  what: string,
+): void {
+  requireReadable(findBackup(catalog, id, project_id), what);
+  const deletion = jobs.activeFor(id).find(({ kind }) => kind === 'delete');
+  if (deletion === undefined) return;
+  throw new Fault('BACKUP_BUSY', `Cannot ${what} backup "${id}": job "${deletion.id}" deletes it`);
 }

@@ -88,6 +88,7 @@ export class Jobs {
       throw new Fault('TOO_MANY', `Cannot begin a job: ${jobsUnderWayMax} are under way or queued`);
     }
     const { kind, project_id, backup_id, volume_id } = order;
+    this.#refuseDuringRebuild(kind);
     const record: JobRecord = {
       id: randomUUID(),
       kind,
@@ -100,6 +101,8 @@ export class Jobs {
       fault: null,
       result: null,
       temporary_path: null,
+      bytes_done: 0,
+      bytes_total: 0,
     };
     const live: Live = {
       record,
@@ -114,16 +117,16 @@ export class Jobs {
       finished: Promise.resolve(),
     };
     this.#live.set(record.id, live);
-    try {
-      await this.#parts.catalog.commit((changes) => {
-        changes.put('jobs', record);
-        order.begin?.(changes);
-      });
-    } catch (thrown) {
-      this.#live.delete(record.id);
-      throw thrown;
-    }
-    live.finished = this.#run(live, order);
+    const recorded = this.#parts.catalog.commit((changes) => {
+      changes.put('jobs', record);
+      order.begin?.(changes);
+    });
+    // Who waits for the end of a job waits for its begin, too: it may be cancelled or stopped right now.
+    live.finished = recorded.then(
+      () => this.#run(live, order),
+      () => void this.#live.delete(record.id),
+    );
+    await recorded;
     return record;
   }
 
@@ -135,12 +138,17 @@ export class Jobs {
     return endedReport(record);
   }
 
+  /** Jobs that have not ended; reads nothing. */
+  active(): JobReport[] {
+    return [...this.#live.values()].map((live) => this.#reportOf(live));
+  }
+
   /** All jobs, newest first. */
   list(): JobReport[] {
     const ended = [...this.#parts.catalog.all('jobs')]
       .filter(({ id }) => !this.#live.has(id))
       .map(endedReport);
-    const reports = [...[...this.#live.values()].map((live) => this.#reportOf(live)), ...ended];
+    const reports = [...this.active(), ...ended];
     return reports.sort((a, b) => (a.record.created_at < b.record.created_at ? 1 : -1));
   }
 
@@ -157,15 +165,18 @@ export class Jobs {
     if (live === undefined) return this.report(id);
     live.listeners.add(listener);
     listener(this.#reportOf(live));
-    const gone = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
+    let leave: () => void = () => undefined;
+    const gone = new Promise<void>((resolve) => {
+      leave = resolve;
+      signal.addEventListener('abort', leave, { once: true });
+    });
     try {
-      await Promise.race([live.finished, gone]);
+      if (!signal.aborted) await Promise.race([live.finished, gone]);
     } finally {
       live.listeners.delete(listener);
+      signal.removeEventListener('abort', leave);
     }
-    return this.report(id);
+    return this.#reportOf(live);
   }
 
   /** Asks a job to stop and waits until it has; one that has ended stays as it is. */
@@ -174,7 +185,7 @@ export class Jobs {
     if (live === undefined) return this.report(id);
     live.controller.abort(new Fault('CANCELLED', `Cancelled job "${id}" by request`));
     await live.finished;
-    return this.report(id);
+    return this.#reportOf(live);
   }
 
   /** Changes the rate of a job; one that has ended stays as it is. */
@@ -214,6 +225,8 @@ export class Jobs {
       ...live.record,
       finished_at: this.#now(),
       temporary_path: null,
+      bytes_done: live.bytesDone,
+      bytes_total: live.bytesTotal,
       result,
       fault: fault === undefined ? null : { code: fault.code, message: fault.message, hint: fault.hint },
     };
@@ -224,13 +237,28 @@ export class Jobs {
         order.end?.(changes, fault);
         this.#forgetOldest(changes);
       })
-      .catch((thrown: unknown) =>
-        log.error({ job: id, err: thrown }, 'The end of a job is not in the catalog; a restart finds out'),
-      );
+      .catch((thrown: unknown) => {
+        log.error({ job: id, err: thrown }, 'The end of a job is not in the catalog; a restart finds out');
+        // W4 never without W3: what is not in the catalog is not told as done.
+        const { code, message, hint } = toFault(thrown);
+        live.record = { ...live.record, status: 'failed', fault: { code, message, hint } };
+        live.phase = 'failed';
+      });
     log.info({ job: id, kind, status, fault: fault?.code, why: fault?.message }, 'A job has ended');
     const report = this.#reportOf(live);
     this.#live.delete(id);
     for (const listener of live.listeners) listener(report);
+  }
+
+  /** A rebuild empties the index and replaces records: nothing else may read the one or write the other meanwhile. */
+  #refuseDuringRebuild(kind: JobKind): void {
+    if (kind === 'unmount') return;
+    for (const { record } of this.#live.values()) {
+      if (record.kind !== 'rebuild' || record.finished_at !== null) continue;
+      throw new Fault('REPOSITORY_LOCKED', `Cannot begin a job: job "${record.id}" makes the catalog anew`, {
+        hint: 'Wait for it to end, and run the command again: basaltctl job list',
+      });
+    }
   }
 
   #contextOf(live: Live): JobContext {
@@ -247,6 +275,7 @@ export class Jobs {
         this.#tell(live);
       },
       waitFor: (what) => {
+        this.lastProgressAtMs = this.#parts.clock.now();
         live.waitingFor = what;
         if (what === null && live.record.status === 'queued') this.#move(live, 'running');
         live.phase = what === null ? 'starting' : 'queued';

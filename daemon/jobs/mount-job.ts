@@ -13,7 +13,7 @@ import {
   unmountFileSystem,
 } from '../view/file-system-mount.ts';
 import type { View } from '../view/view.ts';
-import { findBackup, requireReadable } from './find.ts';
+import { findBackup, requireReadable, requireStillReadable } from './find.ts';
 import { type Services, timestamp } from './services.ts';
 
 export interface MountOrder {
@@ -42,6 +42,8 @@ export async function mountBackup(
   await repository.manifest(backup.id);
   const forbidden = [view.directory, services.stateDirectory];
   const directory = await checkMountPoint(order.directory, forbidden);
+  // Other requests may have come between: nothing awaits from here until the job has begun.
+  requireStillReadable(services, backup, 'mount');
   for (const other of services.catalog.all('mounts')) {
     if (other.directory === directory) {
       throw new Fault(

@@ -4,7 +4,8 @@
 
 import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { Fault, faults } from '../base/faults.ts';
+import { Fault, faults, toFault } from '../base/faults.ts';
+import { failReasonLengthMax } from '../base/limits.ts';
 import type { Changes } from '../catalog/catalog.ts';
 import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord } from '../catalog/records.ts';
@@ -51,10 +52,15 @@ export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>)
 export async function recoverBackups(services: Services): Promise<string[]> {
   const done: string[] = [];
   for (const backup of Array.from(services.catalog.backups.unsettled())) {
-    const change = await changeFor(services, backup);
-    if (change === undefined) continue;
-    await services.catalog.commit(change.apply);
-    done.push(`Backup "${backup.id}" was ${backup.status}: ${change.what}`);
+    try {
+      const change = await changeFor(services, backup);
+      if (change === undefined) continue;
+      await services.catalog.commit(change.apply);
+      done.push(`Backup "${backup.id}" was ${backup.status}: ${change.what}`);
+    } catch (thrown) {
+      // One that can't be put right now must not keep the others from it.
+      done.push(`Backup "${backup.id}" stays ${backup.status}: ${toFault(thrown).message}`);
+    }
   }
   return done;
 }
@@ -88,9 +94,15 @@ async function changeFor(
         apply: (changes) => changes.put('backups', { ...backup, status: 'available', updated_at: now }),
         what: 'it is available again',
       };
-    case 'deleting':
-      await repository.removeManifest(backup.id);
+    case 'deleting': {
+      const failed = await repository.removeManifest(backup.id).then(() => undefined, toFault);
+      if (failed !== undefined) {
+        const fail_reason = failed.message.slice(0, failReasonLengthMax);
+        const record = { ...backup, status: 'error_deleting', fail_reason, updated_at: now } as const;
+        return { apply: (changes) => changes.put('backups', record), what: fail_reason };
+      }
       return { apply: (changes) => changes.remove('backups', backup.id), what: 'its deletion was finished' };
+    }
     case 'available':
     case 'error':
     case 'error_deleting':

@@ -20,8 +20,8 @@ export interface JobReport {
 export const endedReport = (record: JobRecord): JobReport => ({
   record,
   phase: record.status,
-  bytesDone: 0,
-  bytesTotal: 0,
+  bytesDone: record.bytes_done,
+  bytesTotal: record.bytes_total,
   bytesPerSecond: 0,
   secondsLeft: null,
   waitingFor: null,

@@ -7,6 +7,8 @@ import type { Repository } from '../repository/repository.ts';
 export interface RepositoryParts {
   readonly url: string;
   readonly open: () => Promise<Repository>;
+  /** Called each time it has been opened, before anybody gets it; must not throw. */
+  readonly onOpen: () => Promise<void>;
   readonly init: (blockBytes: number | undefined) => Promise<void>;
 }
 
@@ -58,6 +60,7 @@ export class RepositoryHolder {
     try {
       this.#repository = await this.#parts.open();
       this.#fault = undefined;
+      await this.#parts.onOpen();
       return this.#repository;
     } catch (thrown) {
       this.#fault = toFault(thrown);

@@ -1,9 +1,11 @@
 /** Jobs on the whole repository: check it, make the catalog anew from it, compare two backups. */
 
-import { Fault } from '../base/faults.ts';
+import { Fault, toFault } from '../base/faults.ts';
 import { diffExtentsMax } from '../base/limits.ts';
 import { recordOf, volumeOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import { manifestKey } from '../format/layout.ts';
+import { throwIfCancelled } from '../pipeline/parts.ts';
 import type { DamagedRange } from '../repository/repository.ts';
 import { findBackup, requireReadable } from './find.ts';
 import type { JobContext } from './jobs.ts';
@@ -21,6 +23,7 @@ export async function checkRepository(services: Services, readData: boolean): Pr
     run: async ({ progress, signal }) => {
       const repository = await services.repository.get();
       const report = await repository.check({ readData }, progress, signal).catch(cancelled(signal));
+      const damagedManifests = [...report.damagedManifests, ...(await missingManifests(services, signal))];
       let rangesLeft = reportedRangesMax;
       const ranges = (all: readonly DamagedRange[]) => {
         const listed = all.slice(0, rangesLeft);
@@ -36,18 +39,37 @@ export async function checkRepository(services: Services, readData: boolean): Pr
           volume_name: backup.volumeName,
           ranges: ranges(backup.ranges),
         })),
-        damaged_manifests: report.damagedManifests.slice(0, reportedBackupsMax),
+        damaged_manifests: damagedManifests.slice(0, reportedBackupsMax),
         damaged_packs: report.damagedPacks.slice(0, reportedBackupsMax),
       };
-      const damages =
-        report.damagedBackups.length + report.damagedManifests.length + report.damagedPacks.length;
+      const damages = report.damagedBackups.length + damagedManifests.length + report.damagedPacks.length;
       if (damages === 0) return result;
       const message =
         `Checked repository "${repository.url}": ${report.damagedBackups.length} backups, ` +
-        `${report.damagedManifests.length} manifests and ${report.damagedPacks.length} packs are damaged`;
+        `${damagedManifests.length} manifests and ${report.damagedPacks.length} packs are damaged`;
       throw new Fault('FOUND_DAMAGE', message, { details: result });
     },
   });
+}
+
+/** Backups that the catalog knows and the repository has lost. */
+async function missingManifests(
+  { catalog, repository }: Services,
+  signal: AbortSignal,
+): Promise<{ key: string; reason: string }[]> {
+  const missing: { key: string; reason: string }[] = [];
+  const opened = await repository.get();
+  for (const { id } of Array.from(catalog.all('backups')).filter(hadData)) {
+    throwIfCancelled(signal);
+    const fault = await opened.manifest(id).then(() => undefined, toFault);
+    if (fault?.code !== 'MANIFEST_MISSING') continue;
+    // It may have been deleted just now.
+    const record = catalog.get('backups', id);
+    if (record !== undefined && hadData(record)) {
+      missing.push({ key: manifestKey(id), reason: 'it is missing, and the catalog knows the backup' });
+    }
+  }
+  return missing;
 }
 
 /** Makes index and catalog anew. Records of backups whose manifest has gone are dropped; volumes that are known stay. */
@@ -75,12 +97,15 @@ async function rebuild(
   const repository = await services.repository.get();
   const damagedPacks = await repository.rebuildIndex(progress, signal).catch(cancelled(signal));
   const found = new Set<string>();
+  const unreadable = new Set<string>();
   const damagedManifests: { key: string; reason: string }[] = [];
   const now = timestamp(services.clock);
   let volumesAdded = 0;
   for await (const { key, manifest, fault } of repository.manifests()) {
+    throwIfCancelled(signal);
     progress({ bytesDone: found.size, bytesTotal: 0, phase: 'reading manifests' });
     if (manifest === undefined) {
+      unreadable.add(key);
       damagedManifests.push({ key, reason: fault?.message ?? 'it can not be read' });
       continue;
     }
@@ -95,7 +120,9 @@ async function rebuild(
       if (volume !== undefined) changes.put('volumes', volume);
     });
   }
-  const gone = [...catalog.all('backups')].filter((backup) => hadData(backup) && !found.has(backup.id));
+  // A manifest that can't be read today is there all the same: its record stays, and tells of it.
+  const isGone = (id: string) => !found.has(id) && !unreadable.has(manifestKey(id));
+  const gone = [...catalog.all('backups')].filter((backup) => hadData(backup) && isGone(backup.id));
   await catalog.commit((changes) => {
     for (const { id } of gone) changes.remove('backups', id);
   });

@@ -10,7 +10,7 @@ import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.t
 import { parseDeviceUrl } from '../devices/device-url.ts';
 import { openTarget } from '../devices/target.ts';
 import { restore } from '../pipeline/restore.ts';
-import { findBackup, requireReadable } from './find.ts';
+import { findBackup, requireReadable, requireStillReadable } from './find.ts';
 import type { JobContext } from './jobs.ts';
 import { type Services, timestamp, withMemory } from './services.ts';
 
@@ -39,15 +39,34 @@ export async function restoreBackup(
   services: Services,
   order: RestoreOrder,
 ): Promise<{ backup: BackupRecord; job: JobRecord; target: string }> {
-  const { catalog, jobs } = services;
-  const backup = findBackup(catalog, order.backup, order.project);
+  const backup = findBackup(services.catalog, order.backup, order.project);
   requireReadable(backup, 'restore');
   const repository = await services.repository.get();
   await repository.manifest(backup.id);
   const destination = chooseDestination(services, backup, order);
-  await probeTarget(services, destination, backup, order);
+  const release = occupy(services, destination.volume);
+  try {
+    await probeTarget(services, destination, backup, order);
+    // Other requests may have come between: nothing awaits from here until the job has begun.
+    requireStillReadable(services, backup, 'restore');
+    const job = await submitRestore(services, order, backup, destination, release);
+    return { backup, job, target: destination.url };
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
+}
+
+function submitRestore(
+  services: Services,
+  order: RestoreOrder,
+  backup: BackupRecord,
+  destination: Destination,
+  release: () => void,
+): Promise<JobRecord> {
+  const { catalog, jobs } = services;
   const { volume } = destination;
-  const job = await jobs.submit({
+  return jobs.submit({
     kind: 'restore',
     project_id: order.project,
     backup_id: backup.id,
@@ -61,11 +80,14 @@ export async function restoreBackup(
     run: (context) => runRestore(services, context, backup, destination, order),
     end: (changes, fault) => {
       const known = catalog.get('backups', backup.id);
-      // Another restore of the same backup may go on.
-      const others = jobs.activeFor(backup.id).filter(({ kind }) => kind === 'restore').length > 1;
+      // Another restore of the same backup may go on. This one counts as finished by now, and so do those whose end is on its way.
+      const others = jobs
+        .activeFor(backup.id)
+        .some(({ kind, finished_at }) => kind === 'restore' && finished_at === null);
       if (known !== undefined && !others) {
         changes.put('backups', { ...known, status: 'available', updated_at: timestamp(services.clock) });
       }
+      release();
       if (volume !== undefined) {
         changes.put('volumes', { ...volume, status: fault === undefined ? 'available' : 'error_restoring' });
       } else if (fault === undefined && destination.registerAs !== undefined) {
@@ -73,7 +95,24 @@ export async function restoreBackup(
       }
     },
   });
-  return { backup, job, target: destination.url };
+}
+
+/** Makes the registered target of a restore unusable for other jobs, before the catalog says so. VOLUME_BUSY. */
+function occupy({ busyVolumes: busy }: Services, volume: VolumeRecord | undefined): () => void {
+  if (volume === undefined) return () => undefined;
+  if (busy.has(volume.id)) {
+    throw new Fault(
+      'VOLUME_BUSY',
+      `Cannot restore to volume "${volume.name}": another job has just begun on it`,
+    );
+  }
+  busy.add(volume.id);
+  return () => void busy.delete(volume.id);
+}
+
+function requireIdle({ name, status }: VolumeRecord): void {
+  if (status === 'available' || status === 'error_restoring') return;
+  throw new Fault('VOLUME_BUSY', `Cannot restore to volume "${name}": its status is "${status}"`);
 }
 
 function chooseDestination(services: Services, backup: BackupRecord, order: RestoreOrder): Destination {
@@ -94,12 +133,7 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
       throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`);
     return { url: target, volume: undefined, registerAs: name };
   }
-  if (volume.status !== 'available' && volume.status !== 'error_restoring') {
-    throw new Fault(
-      'VOLUME_BUSY',
-      `Cannot restore to volume "${volume.name}": its status is "${volume.status}"`,
-    );
-  }
+  requireIdle(volume);
   return { url: volume.source, volume, registerAs: undefined };
 }
 

@@ -46,8 +46,9 @@ export async function removeVolume(
   project: string,
 ): Promise<VolumeRecord> {
   const volume = findVolume(services.catalog, reference, project);
-  if (volume.status === 'backing-up' || volume.status === 'restoring-backup') {
-    throw new Fault('VOLUME_BUSY', `Cannot remove volume "${volume.name}": its status is "${volume.status}"`);
+  const busy = services.busyVolumes.has(volume.id);
+  if (busy || volume.status === 'backing-up' || volume.status === 'restoring-backup') {
+    throw new Fault('VOLUME_BUSY', `Cannot remove volume "${volume.name}": a job is under way on it`);
   }
   await services.catalog.commit((changes) => changes.remove('volumes', volume.id));
   return volume;

@@ -101,7 +101,9 @@ export class Budget {
     return new Promise((resolve, reject) => {
       const cancel = () => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-        reject(new Fault('CANCELLED', `Cancelled "${wish.owner}" while it waited for memory`));
+        const reason: unknown = signal?.reason;
+        const cancelled = new Fault('CANCELLED', `Cancelled "${wish.owner}" while it waited for memory`);
+        reject(reason instanceof Fault ? reason : cancelled);
         this.#serve();
       };
       const waiting: Waiting = {

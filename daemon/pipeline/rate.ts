@@ -8,13 +8,25 @@ const catchUpMs = 250;
 const pieceMs = 100;
 
 export class Rate {
-  /** 0: no limit. */
-  bytesPerSecond: number;
+  #bytesPerSecond: number;
   /** When all that was let through so far would be paid for, in milliseconds of `performance.now()`. */
   #paidAtMs = 0;
 
   constructor(bytesPerSecond: number) {
-    this.bytesPerSecond = bytesPerSecond;
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** 0: no limit. */
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond;
+  }
+
+  /** What is not paid for yet is paid at the new rate. */
+  set bytesPerSecond(bytesPerSecond: number) {
+    const nowMs = performance.now();
+    const owedMs = Math.max(0, this.#paidAtMs - nowMs);
+    if (bytesPerSecond > 0) this.#paidAtMs = nowMs + (owedMs * this.#bytesPerSecond) / bytesPerSecond;
+    this.#bytesPerSecond = bytesPerSecond;
   }
 
   /** Waits until `bytes` may go. Returns early, without failing, when `signal` aborts: who is cancelled looks himself. */

@@ -4,7 +4,7 @@
  *  lies behind the end of the backup is left as it is. Holds at most its grant. Knows nothing of jobs or the catalog. */
 
 import type { Native } from '../../native/native.ts';
-import { GiB, roundUp } from '../base/bytes.ts';
+import { roundUp } from '../base/bytes.ts';
 import { Fault } from '../base/faults.ts';
 import type { Target } from '../devices/device.ts';
 import { targetWriteFault } from '../devices/faults.ts';
@@ -12,11 +12,12 @@ import type { BackupImage, ImageExtent } from '../repository/repository.ts';
 import { type CopyParts, type Slot, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
+import { notHoles, zeroRange } from './zeros.ts';
 
 export interface RestoreParts extends CopyParts {
   readonly image: BackupImage;
   readonly target: Target;
-  readonly native: Pick<Native, 'write' | 'zeroRange'>;
+  readonly native: Pick<Native, 'write' | 'zeroRange' | 'nextExtent'>;
   /** Reads the target first and writes only what differs. */
   readonly differential: boolean;
 }
@@ -29,9 +30,6 @@ export interface RestoreCounts {
   /** Bytes of the target behind the end of the backup: left as they were. */
   tailBytes: number;
 }
-
-/** Zeroing goes in steps, so that progress and cancellation do not wait for a terabyte. */
-const zeroStepBytes = GiB;
 
 export async function restore(parts: RestoreParts): Promise<RestoreCounts> {
   const { image, target, progress, signal } = parts;
@@ -56,7 +54,7 @@ export async function restore(parts: RestoreParts): Promise<RestoreCounts> {
         await window.begin((slot) =>
           copyExtent(parts, extent, slot, counts).then(() => report(extent.length)),
         );
-      else await zeroExtent(parts, extent, counts, report);
+      else await zeroExtent(parts, window, extent, counts, report);
     }
     await window.drain();
     throwIfCancelled(signal);
@@ -90,16 +88,26 @@ async function copyExtent(
   slot: CopySlot,
   counts: RestoreCounts,
 ): Promise<void> {
-  const { image, target } = parts;
+  const { image } = parts;
   if (extent.damage !== undefined) throw damaged(image, extent.offset, extent.damage);
   const output = slot.output.subarray(0, roundUp(extent.length, image.blockBytes));
   const [bad] = await image.read(extent.offset, output, slot.input.subarray(0, output.length));
   if (bad !== undefined) throw damaged(image, bad.offset, bad.reason);
-  const written = await parts.native
+  await writeSlot(parts, extent, slot, counts);
+}
+
+/** Writes what the slot's output holds. */
+async function writeSlot(
+  { native, target, image }: RestoreParts,
+  piece: { readonly offset: number; readonly length: number },
+  slot: CopySlot,
+  counts: RestoreCounts,
+): Promise<void> {
+  const written = await native
     .write({
       fd: target.fd,
-      position: extent.offset,
-      data: output.subarray(0, extent.length),
+      position: piece.offset,
+      data: slot.output.subarray(0, piece.length),
       blockBytes: image.blockBytes,
       zeros: target.blank ? 'skip' : 'punch',
       ...(slot.compare === undefined ? {} : { compare: slot.compare }),
@@ -114,22 +122,29 @@ async function copyExtent(
 
 async function zeroExtent(
   parts: RestoreParts,
+  window: Window<CopySlot>,
   extent: ImageExtent,
   counts: RestoreCounts,
   report: (bytes: number) => void,
 ): Promise<void> {
-  const { target, signal } = parts;
   const end = extent.offset + extent.length;
-  for (let at = extent.offset; at < end && !target.blank; at += zeroStepBytes) {
-    throwIfCancelled(signal);
-    const length = Math.min(zeroStepBytes, end - at);
-    await parts.native.zeroRange(target.fd, at, length).catch((thrown: unknown) => {
-      throw targetWriteFault(target.url, thrown);
+  const zeroed = (bytes: number) => {
+    counts.zeroedBytes += bytes;
+    report(bytes);
+  };
+  if (parts.target.blank) return zeroed(extent.length);
+  if (!parts.differential) return zeroRange(parts, extent.offset, end, zeroed);
+  const unchanged = (bytes: number) => {
+    counts.unchangedBytes += bytes;
+    report(bytes);
+  };
+  for await (const piece of notHoles(parts, extent.offset, end, unchanged)) {
+    await window.begin(async (slot) => {
+      slot.output.fill(0, 0, piece.length);
+      await writeSlot(parts, piece, slot, counts);
+      report(piece.length);
     });
-    report(length);
   }
-  if (target.blank) report(extent.length);
-  counts.zeroedBytes += extent.length;
 }
 
 const damaged = (image: BackupImage, offset: number, reason: string): Fault =>

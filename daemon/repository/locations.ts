@@ -65,8 +65,14 @@ async function open(parts: LocationParts, folder: string, hash: HashFunction): P
     });
   }
   const whole = { storage, index, hash, decode: native.decode, config, compressionLevel };
-  const { repository } = await openRepository(whole, memory, new AbortController().signal);
-  return repository;
+  try {
+    const { repository } = await openRepository(whole, memory, new AbortController().signal);
+    return repository;
+  } catch (thrown) {
+    // It is tried again when somebody asks: an index must not be open twice.
+    index.close();
+    throw thrown;
+  }
 }
 
 async function init(

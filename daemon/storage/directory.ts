@@ -136,7 +136,9 @@ export class DirectoryStorage implements Storage {
   }
 
   async freeBytes(): Promise<number | undefined> {
-    const { bavail, bsize } = await statfs(this.#root);
+    const { bavail, bsize } = await statfs(this.#root).catch((thrown: unknown) => {
+      throw storageFault('look at', this.#root, thrown);
+    });
     return bavail * bsize;
   }
 
@@ -214,13 +216,17 @@ export class DirectoryStorage implements Storage {
       if (errnoOf(thrown) === 'ENOENT') return;
       throw storageFault('list', path, thrown);
     }
-    for await (const entry of folder) {
-      const key = `${prefix}${entry.name}`;
-      if (entry.isDirectory()) yield* this.list(`${key}/`);
-      else if (entry.isFile()) {
-        const sizeBytes = await this.size(key);
-        if (sizeBytes !== undefined) yield { key, sizeBytes };
+    try {
+      for await (const entry of folder) {
+        const key = `${prefix}${entry.name}`;
+        if (entry.isDirectory()) yield* this.list(`${key}/`);
+        else if (entry.isFile()) {
+          const sizeBytes = await this.size(key);
+          if (sizeBytes !== undefined) yield { key, sizeBytes };
+        }
       }
+    } catch (thrown) {
+      throw storageFault('list', path, thrown);
     }
   }
 

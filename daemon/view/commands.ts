@@ -1,5 +1,6 @@
 /** Runs a program of the system and waits for it without holding up the daemon, which may be serving the very file that
- *  the program reads. Promises: never rejects; ends after `commandTimeoutMs`; no shell, no locale. */
+ *  the program reads. Promises: never rejects; ends after `commandTimeoutMs`, and with the daemon: what outlived it could
+ *  attach a device after the next daemon has cleaned up; no shell, no locale. */
 
 import { execFile } from 'node:child_process';
 import { commandTimeoutMs } from '../base/limits.ts';
@@ -19,9 +20,14 @@ export function runCommand(program: string, ...words: readonly string[]): Promis
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
   } as const;
   return new Promise((resolve) => {
-    execFile(program, words, options, (thrown, output, errors) => {
-      const line = errors.trim().split('\n').at(-1) ?? '';
-      resolve({ ok: thrown === null, output: output.trim(), complaint: line || (thrown?.message ?? '') });
-    });
+    execFile(
+      'setpriv',
+      ['--pdeathsig', 'KILL', '--', program, ...words],
+      options,
+      (thrown, output, errors) => {
+        const line = errors.trim().split('\n').at(-1) ?? '';
+        resolve({ ok: thrown === null, output: output.trim(), complaint: line || (thrown?.message ?? '') });
+      },
+    );
   });
 }

@@ -123,9 +123,15 @@ export interface UnmountOptions {
  *  Works when the view under it is dead. */
 export async function unmountFileSystem(mount: FileSystemMount, options: UnmountOptions): Promise<void> {
   const { directory, loop_device: loopDevice } = mount;
-  if (loopDevice === null) return;
   // The kernel shows the path without that of the view once the view is detached.
-  const isOurs = (file: string) => file === mount.image_path || mount.image_path.endsWith(file);
+  const isOurs = (file: string) =>
+    file === mount.image_path || (isImagePath(file) && mount.image_path.endsWith(file));
+  if (loopDevice === null) {
+    // It may have been made and not recorded. Under a view that lives, another mount of the same backup may use its own.
+    if (options.lazy)
+      for (const made of await findLoops(isOurs)) await detachLoop(made, isOurs, lazyTimeoutMs);
+    return;
+  }
   if ((await mountedAt(directory))?.source === loopDevice) {
     await runCommand('umount', ...(options.lazy ? ['-l'] : []), directory);
     if ((await mountedAt(directory))?.source === loopDevice) {
@@ -151,5 +157,8 @@ export async function detachLoopsBelow(viewDirectory: string): Promise<void> {
   const isOurs = (file: string) => isBelow(file, viewDirectory);
   for (const loopDevice of await findLoops(isOurs)) await detachLoop(loopDevice, isOurs);
 }
+
+/** A path that ends like that of an image in the view: `/volume/backup/volume.img`. */
+const isImagePath = (path: string): boolean => /^\/.+\/.+\/volume\.img$/.test(path);
 
 const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);

@@ -138,6 +138,7 @@ int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count) {
     if (status == MDB_KEYEXIST) status = 0;
   }
   status = End(txn, status);
+  ReleaseMapped(mapping_, path_);
   if (!status) Release(entries, count);
   if (!status && suspect_count_ > 0) {
     std::lock_guard lock(claims_mutex_);

@@ -115,3 +115,18 @@ test('a name longer than a key is found by the whole of it', async () => {
   });
   expect([...opened.catalog.backups.named(other.name ?? '')].map(({ id }) => id)).toEqual([other.id]);
 });
+
+test('a change that throws leaves nothing of itself', async () => {
+  const folder = await temporaryFolder();
+  const catalog = openLmdbCatalog(join(folder, 'catalog.mdb'));
+  const change = catalog.commit((changes) => {
+    changes.put('backups', backup(1));
+    changes.put('facts', { id: 'planted', value: 'half' });
+    throw new Error('planted');
+  });
+  await expect(change).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+  expect(catalog.get('facts', 'planted')).toBeUndefined();
+  expect([...catalog.all('backups'), ...catalog.backups.newestFirst()]).toEqual([]);
+  await catalog.close();
+  await rm(folder, { recursive: true });
+});

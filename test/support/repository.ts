@@ -9,10 +9,10 @@ import { initRepository, openRepository } from '../../daemon/repository/native/o
 import type { ManifestFields } from '../../daemon/repository/repository.ts';
 import { DirectoryStorage } from '../../daemon/storage/directory.ts';
 import type { Storage } from '../../daemon/storage/storage.ts';
-import { native } from '../../native/native.ts';
+import { type DecodeParts, native } from '../../native/native.ts';
 
 export async function temporaryFolder(): Promise<string> {
-  return await mkdtemp(join(tmpdir(), 'basalt-test-'));
+  return mkdtemp(join(tmpdir(), 'basalt-test-'));
 }
 
 export async function openTestRepository(
@@ -40,7 +40,7 @@ export async function openTestRepository(
     storage,
     index,
     hash,
-    decode: native.decode,
+    decode: (order: DecodeParts) => native.decode(order),
     config,
     compressionLevel: options.compressionLevel ?? 1,
   };

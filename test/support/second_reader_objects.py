@@ -77,6 +77,10 @@ def is_text(value):
     return isinstance(value, str) and code_units(value) <= 4096
 
 
+def is_short_text(value):
+    return isinstance(value, str) and code_units(value) <= 255
+
+
 def is_text_or_null(value):
     return value is None or is_text(value)
 
@@ -127,16 +131,16 @@ MANIFEST_SHAPE = {
         "id": is_uuid,
         "name": is_text_or_null,
         "description": is_text_or_null,
-        "project_id": is_text,
+        "project_id": is_short_text,
         "parent_id": is_text_or_null,
         "snapshot_id": is_text_or_null,
         "container": is_text_or_null,
         "availability_zone": is_text_or_null,
         "metadata": is_metadata,
-        "created_at": is_text,
-        "data_timestamp": is_text,
+        "created_at": is_short_text,
+        "data_timestamp": is_short_text,
     },
-    "volume": {"id": is_text, "name": is_text, "source": is_text, "size_bytes": is_size},
+    "volume": {"id": is_short_text, "name": is_text, "source": is_text, "size_bytes": is_size},
     "map": {"block_bytes": is_block_size, "height": is_height, "root": is_hex_digest},
     "statistics": {
         "read_bytes": is_size,

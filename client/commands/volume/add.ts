@@ -1,7 +1,7 @@
 /** `basaltctl volume add`: makes a source known under a name. */
 
 import type { Command } from 'commander';
-import { toLocation } from '../../location.ts';
+import { toSource } from '../../location.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
 
@@ -13,11 +13,11 @@ export function addVolumeAdd(noun: Command): void {
     exits: [66, 73],
   })
     .argument('<NAME>', 'name of the volume; it becomes a folder of the view')
-    .argument('<SOURCE>', 'path or URL; a relative path with a slash in it is made absolute')
+    .argument('<SOURCE>', 'path or URL; a relative path is made absolute')
     .option('--id <UUID>', 'id to give it, where another system already has one')
     .action(
       inSession(async (session, { id }: { id?: string }, name: string, source: string) => {
-        const params = { name, source: toLocation(source), ...defined({ id }), ...session.inProject };
+        const params = { name, source: toSource(source), ...defined({ id }), ...session.inProject };
         await session.one(await session.call('volume.add', params));
       }),
     );

@@ -11,6 +11,7 @@ import { entryBytes } from '../../format/block-layouts.ts';
 import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
 import { type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
 import type { BackupWriter, ManifestFields, WriteCounts } from '../repository.ts';
+import { throwIndexFault } from './index-fault.ts';
 import { MapBuilder } from './map-builder.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { NativeParts } from './parts.ts';
@@ -153,5 +154,5 @@ function readFault(thrown: unknown): never {
       cause: thrown,
     });
   }
-  throw thrown;
+  return throwIndexFault(thrown);
 }

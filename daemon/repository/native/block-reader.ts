@@ -30,6 +30,8 @@ interface Run {
   readonly blocks: { readonly wanted: Wanted; readonly input: number }[];
 }
 
+const notHeld = 'no pack holds the block';
+
 /** Fills `output` with the blocks of `addresses` (32 bytes each; all zeros: a block of zeros), one behind the other.
  *  `scratch`: as long as `output`. Gives what could not be read; an empty list means that all is verified. */
 export async function readBlocks(
@@ -41,6 +43,10 @@ export async function readBlocks(
 ): Promise<BadBlock[]> {
   const bad: BadBlock[] = [];
   const wanted = locateBlocks(parts, addresses, blockBytes, output, bad);
+  // Another host may have stored it since the packs were listed.
+  const isUnknown = bad.some(({ reason }) => reason === notHeld);
+  if (isUnknown && (await parts.findNewPacks?.()) === true)
+    return readBlocks(parts, addresses, blockBytes, output, scratch);
   if (wanted.length === 0) return bad;
   const runs = planRuns(wanted);
   const read = await allEnded(runs.map((run) => readRun(parts, run, scratch)));
@@ -80,7 +86,7 @@ function locateBlocks(
     if (rawAndEncoding === 0) {
       output.fill(0, number * blockBytes, (number + 1) * blockBytes);
       if (!isZero(addresses.subarray(number * 32, number * 32 + 32))) {
-        bad.push({ number, reason: 'no pack holds the block' });
+        bad.push({ number, reason: notHeld });
       }
     } else if ((rawAndEncoding & 0xffffff) !== blockBytes || stored > blockBytes) {
       output.fill(0, number * blockBytes, (number + 1) * blockBytes);

@@ -33,6 +33,8 @@ export interface CheckParts extends NativeParts {
   /** Two buffers of `segmentBytes` each. */
   readonly input: Uint8Array;
   readonly output: Uint8Array;
+  /** Tells the index of packs that it does not know. */
+  readonly update: () => Promise<unknown>;
   readonly manifests: () => AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }>;
 }
 
@@ -42,6 +44,10 @@ export async function checkRepository(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<CheckReport> {
+  // A backup that is made meanwhile has packs that the list lacks: only what is there before the packs are listed is checked.
+  const before = new Set<string>();
+  for await (const { key } of parts.manifests()) before.add(key);
+  await parts.update();
   const findings = await checkPacks(parts, readData, progress, signal);
   const damagedBackups: { backupId: string; volumeName: string; ranges: DamagedRange[] }[] = [];
   const damagedManifests: { key: string; reason: string }[] = [];
@@ -49,6 +55,7 @@ export async function checkRepository(
   let backupsChecked = 0;
   for await (const { key, manifest, fault } of parts.manifests()) {
     signal.throwIfAborted();
+    if (!before.has(key)) continue;
     backupsChecked += 1;
     progress({ bytesDone: backupsChecked, bytesTotal: 0, phase: 'checking maps' });
     if (manifest === undefined) {
@@ -220,7 +227,7 @@ async function checkMap(
     let right = bad === undefined;
     if (bad !== undefined) add(offset, span * fanout, bad);
     else if (level === 1)
-      await checkLeaf(parts, findings, page, (number, reason) => add(offset + number * span, span, reason));
+      checkLeaf(parts, findings, page, (number, reason) => add(offset + number * span, span, reason));
     else {
       for (let number = 0; number < fanout; number += 1) {
         const child = page.subarray(number * digestBytes, (number + 1) * digestBytes);
@@ -236,12 +243,12 @@ async function checkMap(
 }
 
 /** Looks up every block of a leaf: is it in a pack that is there and long enough, and not known to be corrupt? */
-async function checkLeaf(
+function checkLeaf(
   parts: CheckParts,
   findings: Findings,
   page: Uint8Array,
   report: (number: number, reason: string) => void,
-): Promise<void> {
+): void {
   const locations = Buffer.alloc(fanout * locationBytes);
   parts.index.locate(page, locations);
   const names = new Map<number, string>();
@@ -256,22 +263,11 @@ async function checkLeaf(
     const packNumber = locations.readUInt32LE(at);
     const name = names.get(packNumber) ?? parts.index.packName(packNumber)?.toString('hex') ?? '?';
     names.set(packNumber, name);
-    const sizeBytes = findings.packSizes.get(name) ?? (await sizeOfNewPack(parts, findings, name));
+    const sizeBytes = findings.packSizes.get(name);
     const end = locations.readUInt32LE(at + 4) + locations.readUInt32LE(at + 8);
     const corrupt = findings.corrupt.size > 0 ? findings.corrupt.get(hex(address))?.reason : undefined;
     if (sizeBytes === undefined) report(number, `pack ${name} is missing`);
     else if (end > sizeBytes) report(number, `pack ${name} is cut off`);
     else if (corrupt !== undefined) report(number, corrupt);
   }
-}
-
-/** A backup may have stored the pack after the packs were listed; undefined where it is missing after all. */
-async function sizeOfNewPack(
-  parts: CheckParts,
-  { packSizes }: Findings,
-  name: string,
-): Promise<number | undefined> {
-  const sizeBytes = await parts.storage.size(packKey(name));
-  if (sizeBytes !== undefined) packSizes.set(name, sizeBytes);
-  return sizeBytes;
 }

@@ -2,7 +2,7 @@
  *  Promises: see `repository.ts`. Knows nothing of catalogs, jobs or devices. */
 
 import { Fault } from '../../base/faults.ts';
-import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
+import { findPacksEveryMs, manifestBytesMax, segmentBytes } from '../../base/limits.ts';
 import { backupIdOf, lockKey, manifestKey, manifestPrefix, packNameOf } from '../../format/layout.ts';
 import { type Manifest, parseManifest } from '../../format/manifest.ts';
 import type {
@@ -43,15 +43,17 @@ export class NativeRepository implements Repository {
   readonly #cache: PageCache;
   readonly #packs: PackWriter;
   #checking = false;
+  #finding: Promise<boolean> | undefined;
+  #foundAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: NativeParts, memory: RepositoryMemory) {
     this.url = parts.storage.url;
     this.id = parts.config.id;
     this.blockBytes = parts.config.block_bytes;
     this.createdAt = parts.config.created_at;
-    this.#parts = parts;
+    this.#parts = { ...parts, findNewPacks: () => this.#findNewPacks() };
     this.#memory = memory;
-    this.#cache = new PageCache(parts, memory.pages);
+    this.#cache = new PageCache(this.#parts, memory.pages);
     this.#packs = new PackWriter(parts);
   }
 
@@ -126,14 +128,18 @@ export class NativeRepository implements Repository {
     await this.#requireHere();
     await this.#packs.flush();
     await this.#parts.index.clear();
-    return this.#indexPacks(() => false, progress, signal);
+    try {
+      return await this.#indexPacks(() => false, progress, signal);
+    } catch (thrown) {
+      // With half an index whole backups would look damaged.
+      await this.#addNewPacks().catch(() => undefined);
+      throw thrown;
+    }
   }
 
   /** Brings the index in step with the packs that are there: a crash, or another host, may have come between. */
   async reconcile(signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
-    const names = await this.#parts.index.packNames();
-    const unseen = new Set<string>();
-    for (let at = 0; at < names.length; at += 32) unseen.add(names.toString('hex', at, at + 32));
+    const unseen = await this.#knownPacks();
     // A pack that is both listed and known is struck from the set; what is left over has gone from the storage.
     const damaged = await this.#indexPacks(
       (name) => unseen.delete(name),
@@ -159,7 +165,8 @@ export class NativeRepository implements Repository {
       await this.#requireHere();
       const { input, output } = this.#memory;
       const manifests = () => this.manifests();
-      const parts = { ...this.#parts, cache: this.#cache, input, output, manifests };
+      const update = () => this.#addNewPacks();
+      const parts = { ...this.#parts, cache: this.#cache, input, output, manifests, update };
       return await checkRepository(parts, options.readData, progress, signal);
     } finally {
       this.#checking = false;
@@ -225,6 +232,37 @@ export class NativeRepository implements Repository {
       else await this.#parts.index.addPack(Buffer.from(name, 'hex'), directory);
     }
     return damaged;
+  }
+
+  /** Names of the packs in the index. */
+  async #knownPacks(): Promise<Set<string>> {
+    const names = await this.#parts.index.packNames();
+    const known = new Set<string>();
+    for (let at = 0; at < names.length; at += 32) known.add(names.toString('hex', at, at + 32));
+    return known;
+  }
+
+  /** For a read that meets an unknown block: one look at a time, and not all the time. */
+  #findNewPacks(): Promise<boolean> {
+    if (performance.now() - this.#foundAtMs < findPacksEveryMs) return Promise.resolve(false);
+    this.#finding ??= this.#addNewPacks().finally(() => {
+      this.#finding = undefined;
+      this.#foundAtMs = performance.now();
+    });
+    return this.#finding;
+  }
+
+  /** Forgets none: a storage that is gone for a moment lists no packs. */
+  async #addNewPacks(): Promise<boolean> {
+    const known = await this.#knownPacks();
+    let unknown = 0;
+    const skip = (name: string) => {
+      if (known.has(name)) return true;
+      unknown += 1;
+      return false;
+    };
+    const damaged = await this.#indexPacks(skip, () => undefined, new AbortController().signal);
+    return unknown > damaged.length;
   }
 
   async #requireHere(): Promise<void> {

@@ -12,6 +12,7 @@ import { entryBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import { packHeader, packHeaderBytes, packTrailer } from '../../format/pack.ts';
 import type { Upload } from '../../storage/storage.ts';
+import { throwIndexFault } from './index-fault.ts';
 import type { NativeParts } from './parts.ts';
 
 /** Packs that may be on their way to durable storage before `append` waits. */
@@ -130,7 +131,7 @@ export class PackWriter {
       await upload.write(pack.position, directory);
       await upload.write(pack.position + directory.length, packTrailer(digest, pack.count, pack.position));
       await upload.commit(packKey(digest.toString('hex')));
-      await this.#parts.index.addPack(digest, directory);
+      await this.#parts.index.addPack(digest, directory).catch(throwIndexFault);
     } catch (thrown) {
       this.#failures += 1;
       this.#lastFailure = thrown;

@@ -13,4 +13,6 @@ export interface NativeParts {
   readonly config: RepositoryConfig;
   /** zstd level for new blocks; 0 stores them raw. */
   readonly compressionLevel: number;
+  /** Looks for packs that the index does not know yet; true where it has learnt of some. */
+  readonly findNewPacks?: () => Promise<boolean>;
 }

@@ -44,3 +44,12 @@ test('a cancelled step does not wait on', async () => {
   await waiting;
   expect(performance.now() - begin).toBeLessThan(1000);
 });
+
+test('a step that was let through at a low rate is paid for at the new one', async () => {
+  const rate = new Rate(1);
+  await rate.take(MiB, never);
+  rate.bytesPerSecond = 16 * MiB;
+  const begin = performance.now();
+  await rate.take(1, never);
+  expect(performance.now() - begin).toBeLessThan(1000);
+});

@@ -1,0 +1,76 @@
+# Everything that is done to this checkout has one name here. Without a name: the list of them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+# Real outputs are the stamps: npm writes the first when it is done, node-gyp and tsc write the others.
+modules := node_modules/.package-lock.json
+addon := native/build/Release/basalt_native.node
+program := dist/daemon/main.js
+
+vitest := vitest run --config test/vitest.config.ts
+# Real devices, mounts and sockets of other users: these kinds of test are root's.
+tests := unit contract property
+tests_of_root := scenario platform
+
+.PHONY: help install build quickstart test check format bench bench-peers clean packages
+
+help: ## list these names
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+install: packages $(modules) ## install what is missing: Debian packages and npm modules
+
+packages:
+	@.ci/packages
+
+# The lock file says it all, and no module needs its install script: the native ones come built.
+$(modules): package-lock.json | packages
+	@echo 'Installing npm modules'
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build: $(addon) $(program) ## compile the addon and the two programs
+
+$(addon): native/binding.gyp $(wildcard native/src/*) $(modules) | packages
+	@echo 'Compiling the addon'
+	@headers=$$(.ci/node-headers); JOBS=max npm run --silent build:native -- --nodedir="$$headers" >/dev/null
+	@touch $@
+
+$(program): tsconfig.json $(shell find $(wildcard daemon client native bench) -path native/build -prune -o -name '*.ts' -print) $(modules)
+	@echo 'Compiling basaltd and basaltctl'
+	@tsc
+	@chmod +x dist/*/main.js
+	@touch $@
+
+quickstart: build ## back up, change, restore, mount and verify a sample volume, step by step
+	@docs/quickstart.sh
+
+test: build check ## install, build, check and run every test
+ifeq ($(shell id -u),0)
+	$(vitest) $(addprefix --project ,$(tests) $(tests_of_root))
+else
+	$(vitest) $(addprefix --project ,$(tests))
+	@echo 'NOT RUN: the tests "$(tests_of_root)" need root (loop devices, mounts, FUSE). All of them: sudo env PATH="$$PATH" make test'
+endif
+
+check: install ## formatting, lint, types and the rules of the house
+	npm run --silent check
+
+format: install ## format all sources
+	npm run --silent format
+
+bench: build ## measure Basalt, its peers and the limit in turn, and write bench/RESULTS.md (root; about an hour)
+	node dist/bench/main.js
+
+bench-peers: ## install the other backup programs that bench measures, from Debian
+	apt-get install -y --no-install-recommends python3-cinder restic borgbackup zstd
+
+clean: ## remove what build and quickstart have made
+	docs/quickstart.sh --clean
+	rm -rf dist native/build native/build.lock

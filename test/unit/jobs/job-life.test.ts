@@ -1,0 +1,88 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Fault } from '../../../daemon/base/faults.ts';
+import type { Catalog } from '../../../daemon/catalog/catalog.ts';
+import { openLmdbCatalog } from '../../../daemon/catalog/lmdb-catalog.ts';
+import { type JobOrder, Jobs } from '../../../daemon/jobs/jobs.ts';
+import { temporaryFolder } from '../../support/repository.ts';
+
+let folder = '';
+let catalog: Catalog;
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  catalog = openLmdbCatalog(join(folder, 'catalog.mdb'));
+});
+
+afterEach(async () => {
+  await catalog.close();
+  await rm(folder, { recursive: true });
+});
+
+const jobsWith = (commit: Catalog['commit'] = (change) => catalog.commit(change)) =>
+  new Jobs({ catalog: { ...catalog, commit }, clock: { now: () => 0 }, log: pino({ level: 'silent' }) });
+
+const order = (run: JobOrder['run']): JobOrder => ({
+  kind: 'verify',
+  project_id: 'default',
+  backup_id: null,
+  volume_id: null,
+  run,
+});
+
+const untilAborted: JobOrder['run'] = ({ signal }) =>
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
+
+const planted = () => Promise.reject(new Fault('STORAGE_FAILED', 'Cannot write to the catalog: planted'));
+
+test('a stop waits for a job that is just being recorded', async () => {
+  const jobs = jobsWith();
+  const submitted = jobs.submit(order(untilAborted));
+  await jobs.stop();
+  const { id } = await submitted;
+  expect(catalog.get('jobs', id)).toMatchObject({ status: 'failed', fault: { code: 'INTERRUPTED' } });
+});
+
+test('a job that could not be recorded is forgotten, and its order does not run', async () => {
+  const jobs = jobsWith(planted);
+  let ran = false;
+  const run = async () => {
+    ran = true;
+    return {};
+  };
+  await expect(jobs.submit(order(run))).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+  await jobs.stop();
+  expect(ran).toBe(false);
+  expect(jobs.list()).toEqual([]);
+});
+
+test('a job whose end did not reach the catalog is not told as done', async () => {
+  let commits = 0;
+  const jobs = jobsWith((change) => {
+    commits += 1;
+    return commits === 1 ? catalog.commit(change) : planted();
+  });
+  let finish: (result: Record<string, unknown>) => void = () => undefined;
+  const running = new Promise<Record<string, unknown>>((resolve) => {
+    finish = resolve;
+  });
+  const { id } = await jobs.submit(order(() => running));
+  const told: string[] = [];
+  const watched = jobs.watch(id, ({ record }) => told.push(record.status), new AbortController().signal);
+  finish({});
+  expect((await watched).record).toMatchObject({ status: 'failed', fault: { code: 'STORAGE_FAILED' } });
+  expect(told).not.toContain('done');
+});
+
+test('who has gone before it watches does not wait for the job', async () => {
+  const jobs = jobsWith();
+  const { id } = await jobs.submit(order(untilAborted));
+  const { record } = await jobs.watch(id, () => undefined, AbortSignal.abort());
+  expect(record.finished_at).toBeNull();
+  expect((await jobs.cancel(id)).record.status).toBe('cancelled');
+});

@@ -1,0 +1,40 @@
+import { setImmediate } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { fanout } from '../../../daemon/base/limits.ts';
+import { MapBuilder } from '../../../daemon/repository/native/map-builder.ts';
+
+const blockBytes = 16384;
+const leafBytes = fanout * blockBytes;
+const leaves = 100;
+
+test('a builder that seals slower than segments come waits for pages, never for a segment that waits for it', async () => {
+  let [open, most] = [0, 0];
+  const builder = new MapBuilder(leaves * leafBytes, blockBytes, async () => {
+    for (let turn = 0; turn < 3; turn += 1) await setImmediate();
+    open -= 1;
+    return new Uint8Array(32).fill(1);
+  });
+  for (let leaf = 0; leaf < leaves; leaf += 1) {
+    const place = builder.place(leaf * leafBytes, 1);
+    open += 1;
+    most = Math.max(most, open);
+    place.addresses.fill(1);
+    place.done();
+    await builder.keepUp();
+  }
+  await builder.finish();
+  expect(most).toBeLessThan(40);
+});
+
+test('a page that can not be sealed fails whoever waits for it, and the end', async () => {
+  const builder = new MapBuilder(leaves * leafBytes, blockBytes, async () => {
+    throw new Error('planted');
+  });
+  const waits: Promise<void>[] = [];
+  for (let leaf = 0; leaf < leaves; leaf += 1) {
+    builder.place(leaf * leafBytes, 1).done();
+    if (leaf > 40) waits.push(builder.keepUp());
+  }
+  for (const wait of waits) await expect(wait).rejects.toThrow('planted');
+  await expect(builder.finish()).rejects.toThrow('planted');
+});

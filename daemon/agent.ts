@@ -79,7 +79,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(() => catalog.close());
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
-  await cleanUpAfterEarlier(catalog, values.view_dir, log);
+  const viewDirectory = await realViewDirectory(values.view_dir);
+  await cleanUpAfterEarlier(catalog, viewDirectory, log);
   const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
   native.setDevicePriority(values.io_priority);
   const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
@@ -103,12 +104,13 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     view: () => view,
     rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
     busyVolumes: new Set(),
+    busyFolders: new Set(),
     copyBytes: shares.copyBytes,
   };
   await openAndRecover(services, log);
 
-  if (values.view_dir !== null) {
-    view = await openViewAt(values.view_dir, services, shares, log);
+  if (viewDirectory !== null) {
+    view = await openViewAt(viewDirectory, services, shares, log);
     undo.push(() => closeView(view, services, log));
   }
 
@@ -130,10 +132,15 @@ async function cleanUpAfterEarlier(catalog: Catalog, viewDirectory: string | nul
   for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
   for (const { mount, why } of await unmountAll({ catalog }))
     log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
-  if (viewDirectory === null) return;
-  // The kernel knows files by their real paths. The view itself may be dead, and then has none.
+  if (viewDirectory !== null) await detachLoopsBelow(viewDirectory);
+}
+
+/** The kernel knows mounts and the files under loop devices by their real paths. The view itself may be a dead mount, which has
+ *  none: only what it is in is resolved. */
+async function realViewDirectory(viewDirectory: string | null): Promise<string | null> {
+  if (viewDirectory === null) return null;
   const parent = await realpath(dirname(viewDirectory)).catch(() => dirname(viewDirectory));
-  await detachLoopsBelow(join(parent, basename(viewDirectory)));
+  return join(parent, basename(viewDirectory));
 }
 
 function openViewAt(viewDirectory: string, services: Services, shares: MemoryShares, log: Logger) {

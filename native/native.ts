@@ -40,18 +40,19 @@ export interface BlockIndex {
   seal(parts: SealParts): Promise<SealCounts>;
   /** At once. Fills a location (`daemon/format/block-layouts.ts`) an address. Sees committed packs only. */
   locate(addresses: Uint8Array, locations: Uint8Array): void;
-  /** Adds a durable pack: `entries` with offsets from the start of the pack. Ends the claims on them. Flushed when it resolves. */
-  addPack(name: Uint8Array, entries: Uint8Array): Promise<void>;
+  /** Adds a durable pack: `entries` with offsets from the start of the pack. Ends the claims on them. Flushed when it
+   *  resolves. `verified`: these very copies were just written or read whole, so that they end a suspicion. */
+  addPack(name: Uint8Array, entries: Uint8Array, verified: boolean): Promise<void>;
   /** At once. Ends claims whose blocks were not stored after all. */
   release(entries: Uint8Array): void;
-  /** At once. Blocks found corrupt or missing count as unknown from now on, until a new copy is added. */
+  /** At once. Blocks found corrupt or missing count as unknown from now on, also after a restart, until a verified copy is added. */
   suspect(addresses: Uint8Array): void;
   /** At once. The name (32 bytes) behind a pack number; undefined where there is none. */
   packName(number: number): Buffer | undefined;
   /** Names of all packs, 32 bytes each, one behind the other. */
   packNames(): Promise<Buffer>;
-  /** Forgets a pack and every block that only it holds. */
-  dropPack(name: Uint8Array): Promise<void>;
+  /** Forgets packs (32 bytes each) and every block that the index finds in them. */
+  dropPacks(names: Uint8Array): Promise<void>;
   /** Forgets everything. */
   clear(): Promise<void>;
   /** At once. */

@@ -44,6 +44,9 @@ export function presentJob(report: JobReport): JobValue {
   };
 }
 
+/** For lists: a result may be long, and `job show` has it. */
+export const presentListedJob = (report: JobReport): JobValue => ({ ...presentJob(report), result: null });
+
 export const presentMount = (record: MountRecord): MountValue => {
   const { id, backup_id, directory, partition, file_system, loop_device, created_at } = record;
   return { id, backup_id, directory, partition, file_system, loop_device, created_at };

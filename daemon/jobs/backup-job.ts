@@ -58,9 +58,11 @@ export async function createBackup(
         changes.put('volumes', { ...volume, status: 'backing-up', size_bytes: sizeBytes });
       },
       run: async (context) => {
-        manifest = await runBackup(services, context, backup, volume, order.force);
-        const { statistics } = manifest;
-        return { backup_id: backup.id, ...statistics, consistency: manifest.consistency };
+        const onDurable = (written: Manifest) => {
+          manifest = written;
+        };
+        const made = await runBackup(services, context, backup, { volume, force: order.force, onDurable });
+        return { backup_id: backup.id, ...made.statistics, consistency: made.consistency };
       },
       end: (changes, fault) => {
         busy.delete(volume.id);
@@ -73,7 +75,7 @@ export async function createBackup(
         changes.put('backups', ended);
         const known = catalog.get('volumes', volume.id);
         if (known !== undefined)
-          changes.put('volumes', { ...known, status: 'available', size_bytes: ended.size_bytes });
+          changes.put('volumes', { ...known, status: volume.status, size_bytes: ended.size_bytes });
       },
     });
     return { backup, job };
@@ -147,12 +149,18 @@ function newRecord(
   };
 }
 
+interface BackupRun {
+  readonly volume: VolumeRecord;
+  readonly force: boolean;
+  /** Told at once when the backup exists: whatever fails afterwards does not undo that. */
+  readonly onDurable: (manifest: Manifest) => void;
+}
+
 async function runBackup(
   services: Services,
   context: JobContext,
   backup: BackupRecord,
-  volume: VolumeRecord,
-  force: boolean,
+  { volume, force, onDurable }: BackupRun,
 ): Promise<Manifest> {
   const { signal, progress } = context;
   return withMemory(services, context, 'backup', async (grant) => {
@@ -160,15 +168,10 @@ async function runBackup(
     const source = await openSource(services, volume.source, { force });
     try {
       const fields = () => fieldsOf(backup, volume, source);
-      return await backUp({
-        source,
-        repository,
-        grant,
-        progress,
-        signal,
-        rates: [context.rate, services.rates.read],
-        fields,
-      });
+      const rates = [context.rate, services.rates.read];
+      const manifest = await backUp({ source, repository, grant, progress, signal, rates, fields });
+      onDurable(manifest);
+      return manifest;
     } finally {
       await source.close();
     }

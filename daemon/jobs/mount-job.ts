@@ -44,13 +44,12 @@ export async function mountBackup(
   const directory = await checkMountPoint(order.directory, forbidden);
   // Other requests may have come between: nothing awaits from here until the job has begun.
   requireStillReadable(services, backup, 'mount');
-  for (const other of services.catalog.all('mounts')) {
-    if (other.directory === directory) {
-      throw new Fault(
-        'MOUNT_POINT_UNUSABLE',
-        `Cannot mount at "${directory}": another mount is being made there`,
-      );
-    }
+  const mounts = [...services.catalog.all('mounts')];
+  if (services.busyFolders.has(directory) || mounts.some((other) => other.directory === directory)) {
+    throw new Fault(
+      'MOUNT_POINT_UNUSABLE',
+      `Cannot mount at "${directory}": another mount is being made there`,
+    );
   }
   let mount: MountRecord = {
     id: randomUUID(),
@@ -67,7 +66,8 @@ export async function mountBackup(
     mount = { ...mount, ...step };
     await services.catalog.commit((changes) => changes.put('mounts', mount));
   };
-  const job = await services.jobs.submit({
+  services.busyFolders.add(directory);
+  const submitted = services.jobs.submit({
     kind: 'mount',
     project_id: order.project,
     backup_id: backup.id,
@@ -84,6 +84,7 @@ export async function mountBackup(
       else changes.remove('mounts', mount.id);
     },
   });
+  const job = await submitted.finally(() => services.busyFolders.delete(directory));
   return { mount, job };
 }
 

@@ -159,6 +159,7 @@ export async function diffBackups(
   a: string,
   b: string,
   project: string,
+  signal: AbortSignal,
 ): Promise<{ extents: { offset: number; length: number }[]; changed_bytes: number; truncated: boolean }> {
   const repository = await services.repository.get();
   const [first, second] = [
@@ -171,6 +172,7 @@ export async function diffBackups(
   const extents: { offset: number; length: number }[] = [];
   let [changedBytes, count] = [0, 0];
   for await (const range of repository.differences(...manifests)) {
+    if (signal.aborted) throw new Fault('CANCELLED', 'Cancelled the comparison: the client has gone');
     changedBytes += range.length;
     count += 1;
     if (extents.length < diffExtentsMax) extents.push(range);

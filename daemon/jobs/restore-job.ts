@@ -130,7 +130,9 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
   const volume = volumes.find(({ id, name: known }) => id === target || known === target);
   if (volume === undefined) {
     if (!target.includes('/'))
-      throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`);
+      throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`, {
+        hint: `For a file of that name in the folder where you are, write "./${target}"`,
+      });
     return { url: target, volume: undefined, registerAs: name };
   }
   requireIdle(volume);

@@ -28,6 +28,8 @@ export interface Services {
   readonly rates: { readonly read: Rate; readonly write: Rate };
   /** Volumes whose backup is being recorded: the catalog does not say so yet. */
   readonly busyVolumes: Set<string>;
+  /** Folders at which a mount is being recorded. */
+  readonly busyFolders: Set<string>;
   /** Most bytes that one copy may take of the budget, so that all that may run at once find room. */
   readonly copyBytes: number;
 }

@@ -57,7 +57,7 @@ export const methods = {
   }),
   'volume.add': method<VolumeValue>()({
     summary: 'Registers a source (a file, loop or block device) under a name.',
-    needs: 'project',
+    needs: 'admin',
     params: z.strictObject({
       name: shape.name,
       source: shape.location,
@@ -80,7 +80,7 @@ export const methods = {
   }),
   'volume.remove': method<VolumeValue>()({
     summary: 'Forgets a volume. Its backups stay.',
-    needs: 'project',
+    needs: 'admin',
     params: z.strictObject({ volume: shape.reference, ...inProject }),
     answer: 'the volume that was forgotten',
   }),

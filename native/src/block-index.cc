@@ -25,9 +25,11 @@ class IndexWork : public basalt::Worker {
       spans[i] = basalt::SpanOf(info[i]);
       Keep(info[i].As<Napi::Object>());
     }
+    verified = info.Length() > 2 && info[2].As<Napi::Boolean>().Value();
   }
   std::shared_ptr<Index> index;
   basalt::Span spans[2];
+  bool verified = false;
   std::vector<uint8_t> result;
 
  protected:
@@ -51,7 +53,7 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
                         InstanceMethod("addPack", &BlockIndex::AddPack), InstanceMethod("release", &BlockIndex::Release),
                         InstanceMethod("suspect", &BlockIndex::Suspect), InstanceMethod("packName", &BlockIndex::PackName),
                         InstanceMethod("packNames", &BlockIndex::PackNames),
-                        InstanceMethod("dropPack", &BlockIndex::DropPack), InstanceMethod("clear", &BlockIndex::Clear),
+                        InstanceMethod("dropPacks", &BlockIndex::DropPacks), InstanceMethod("clear", &BlockIndex::Clear),
                         InstanceMethod("statistics", &BlockIndex::Statistics),
                         InstanceMethod("close", &BlockIndex::Close)});
   }
@@ -91,11 +93,11 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   Napi::Value AddPack(const Napi::CallbackInfo& info) {
     return Start(info, [](IndexWork& work) {
       return work.index->AddPack(work.spans[0].data, reinterpret_cast<const Entry*>(work.spans[1].data),
-                                 work.spans[1].length / sizeof(Entry));
+                                 work.spans[1].length / sizeof(Entry), work.verified);
     });
   }
-  Napi::Value DropPack(const Napi::CallbackInfo& info) {
-    return Start(info, [](IndexWork& work) { return work.index->DropPack(work.spans[0].data); });
+  Napi::Value DropPacks(const Napi::CallbackInfo& info) {
+    return Start(info, [](IndexWork& work) { return work.index->DropPacks(work.spans[0].data, work.spans[0].length / 32); });
   }
   Napi::Value Clear(const Napi::CallbackInfo& info) {
     return Start(info, [](IndexWork& work) { return work.index->Clear(); });

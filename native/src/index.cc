@@ -40,6 +40,8 @@ int Index::Open(const std::string& path, size_t map_bytes) {
   if (!status) status = mdb_dbi_open(txn, "blocks", MDB_CREATE, &blocks_);
   if (!status) status = mdb_dbi_open(txn, "packs", MDB_CREATE | MDB_INTEGERKEY, &packs_);
   if (!status) status = mdb_dbi_open(txn, "names", MDB_CREATE, &names_);
+  if (!status) status = mdb_dbi_open(txn, "suspects", MDB_CREATE, &suspects_table_);
+  if (!status) status = LoadSuspects(txn);
   // The size of the map never changes, so it stays where it is until the environment is closed.
   mapping_ = FindMapping(path_);
   return End(txn, status);
@@ -85,14 +87,43 @@ void Index::Release(const Entry* entries, size_t count) {
   }
 }
 
-void Index::Suspect(const uint8_t* addresses, size_t count) {
-  std::lock_guard lock(claims_mutex_);
-  for (size_t i = 0; i < count && suspects_.size() < kSuspectsMax; i++) {
-    Address key;
-    std::memcpy(key.data(), addresses + i * 32, 32);
-    suspects_.insert(key);
+int Index::LoadSuspects(MDB_txn* txn) {
+  MDB_cursor* cursor;
+  int status = mdb_cursor_open(txn, suspects_table_, &cursor);
+  if (status) return status;
+  MDB_val key, value;
+  for (int step = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); !step;
+       step = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+    Address address;
+    if (key.mv_size != address.size()) continue;
+    std::memcpy(address.data(), key.mv_data, address.size());
+    suspects_.insert(address);
   }
+  mdb_cursor_close(cursor);
   suspect_count_ = suspects_.size();
+  return 0;
+}
+
+// What could not be written down is still known until the process ends, and found again by the next reader.
+void Index::Suspect(const uint8_t* addresses, size_t count) {
+  std::vector<Address> added;
+  {
+    std::lock_guard lock(claims_mutex_);
+    for (size_t i = 0; i < count && suspects_.size() < kSuspectsMax; i++) {
+      Address key;
+      std::memcpy(key.data(), addresses + i * 32, 32);
+      if (suspects_.insert(key).second) added.push_back(key);
+    }
+    suspect_count_ = suspects_.size();
+  }
+  MDB_txn* txn;
+  if (added.empty() || mdb_txn_begin(env_, nullptr, 0, &txn)) return;
+  int status = 0;
+  for (const Address& address : added) {
+    MDB_val key = Value(address.data(), address.size()), value = Value("", 0);
+    if (!status) status = mdb_put(txn, suspects_table_, &key, &value, 0);
+  }
+  End(txn, status);
 }
 
 bool Index::Suspected(const uint8_t* address) {
@@ -125,7 +156,7 @@ int Index::NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number) {
   return status ? status : mdb_put(txn, names_, &name_key, &number_value, 0);
 }
 
-int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count) {
+int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count, bool verified) {
   MDB_txn* txn;
   int status = mdb_txn_begin(env_, nullptr, 0, &txn);
   if (status) return status;
@@ -134,13 +165,16 @@ int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count) {
   for (size_t i = 0; i < count && !status; i++) {
     Location location{number, entries[i].offset, entries[i].stored, entries[i].raw_and_encoding};
     MDB_val key = Value(entries[i].address, 32), value = Value(&location, sizeof location);
-    status = mdb_put(txn, blocks_, &key, &value, Suspected(entries[i].address) ? 0 : MDB_NOOVERWRITE);
+    bool mends = verified && Suspected(entries[i].address);
+    status = mdb_put(txn, blocks_, &key, &value, mends ? 0 : MDB_NOOVERWRITE);
     if (status == MDB_KEYEXIST) status = 0;
+    if (mends && !status) status = mdb_del(txn, suspects_table_, &key, nullptr);
+    if (status == MDB_NOTFOUND) status = 0;
   }
   status = End(txn, status);
   ReleaseMapped(mapping_, path_);
   if (!status) Release(entries, count);
-  if (!status && suspect_count_ > 0) {
+  if (!status && verified && suspect_count_ > 0) {
     std::lock_guard lock(claims_mutex_);
     for (size_t i = 0; i < count; i++) {
       Address key;
@@ -152,34 +186,45 @@ int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count) {
   return status;
 }
 
-int Index::DropPack(const uint8_t* name) {
+int Index::DropPacks(const uint8_t* names, size_t count) {
   MDB_txn* txn;
   int status = mdb_txn_begin(env_, nullptr, 0, &txn);
   if (status) return status;
-  MDB_val name_key = Value(name, 32), found;
-  status = mdb_get(txn, names_, &name_key, &found);
-  if (status) {
-    mdb_txn_abort(txn);
-    return status == MDB_NOTFOUND ? 0 : status;
+  std::unordered_set<uint32_t> numbers;
+  for (size_t i = 0; i < count && !status; i++) {
+    MDB_val name = Value(names + i * 32, 32), found;
+    status = mdb_get(txn, names_, &name, &found);
+    if (status == MDB_NOTFOUND) {
+      status = 0;
+      continue;
+    }
+    if (status) break;
+    uint32_t number;
+    std::memcpy(&number, found.mv_data, sizeof number);
+    numbers.insert(number);
+    MDB_val number_value = Value(&number, sizeof number);
+    status = mdb_del(txn, packs_, &number_value, nullptr);
+    if (!status) status = mdb_del(txn, names_, &name, nullptr);
   }
-  uint32_t number;
-  std::memcpy(&number, found.mv_data, sizeof number);
+  if (!status && !numbers.empty()) status = DropBlocksIn(txn, numbers);
+  return End(txn, status);
+}
+
+// One pass over all blocks, however many packs go.
+int Index::DropBlocksIn(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers) {
   MDB_cursor* cursor;
-  if ((status = mdb_cursor_open(txn, blocks_, &cursor))) return End(txn, status);
+  int status = mdb_cursor_open(txn, blocks_, &cursor);
+  if (status) return status;
   MDB_val key, value;
   int step = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
   while (!step && !status) {
     uint32_t pack;
     std::memcpy(&pack, value.mv_data, sizeof pack);
-    if (pack == number) status = mdb_cursor_del(cursor, 0);
+    if (numbers.count(pack)) status = mdb_cursor_del(cursor, 0);
     if (!status) step = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
   }
   mdb_cursor_close(cursor);
-  if (!status && step != MDB_NOTFOUND) status = step;
-  MDB_val number_value = Value(&number, sizeof number);
-  if (!status) status = mdb_del(txn, packs_, &number_value, nullptr);
-  if (!status) status = mdb_del(txn, names_, &name_key, nullptr);
-  return End(txn, status);
+  return !status && step != MDB_NOTFOUND ? step : status;
 }
 
 int Index::Clear() {

@@ -87,17 +87,19 @@ class Index {
   // True where nobody had claimed it: the caller stores it now, or releases it.
   bool Claim(const uint8_t* address);
   void Release(const Entry* entries, size_t count);
-  // Remembers blocks that were found corrupt or missing: they count as unknown, until a new copy is added.
+  // Remembers blocks that were found corrupt or missing: they count as unknown, until a verified copy is added. They outlive a restart and Clear.
   void Suspect(const uint8_t* addresses, size_t count);
   bool Suspected(const uint8_t* address);
   // Adds a pack, or what is missing of one that is known; blocks under suspicion are found there from now on.
-  int AddPack(const uint8_t* name, const Entry* entries, size_t count);
-  int DropPack(const uint8_t* name);
+  int AddPack(const uint8_t* name, const Entry* entries, size_t count, bool verified);
+  int DropPacks(const uint8_t* names, size_t count);
   int Clear();
   int Names(std::vector<uint8_t>* names);
   int Count(Statistics* statistics);
 
  private:
+  int LoadSuspects(MDB_txn* txn);
+  int DropBlocksIn(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers);
   int NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number);
 
   MDB_env* env_ = nullptr;
@@ -107,6 +109,7 @@ class Index {
   MDB_dbi blocks_ = 0;  // address -> Location
   MDB_dbi packs_ = 0;   // pack number -> name
   MDB_dbi names_ = 0;   // name -> pack number
+  MDB_dbi suspects_table_ = 0;  // address -> nothing
   std::mutex claims_mutex_;
   std::unordered_set<Address, AddressHash> claims_;
   std::unordered_set<Address, AddressHash> suspects_;

@@ -195,6 +195,27 @@ test('a whole copy in another pack is used after a check, and after a rebuild an
   expect((await load(opened.repository, manifest)).damaged).toEqual([]);
 });
 
+test('a block known to be corrupt is stored anew also after the index was opened again and made anew', async () => {
+  const folder = await temporaryFolder();
+  const bytes = randomBytes(200 * KiB);
+  let manifest: Manifest;
+  {
+    await using opened = await openTestRepository(folder, { keep: true });
+    manifest = await store(opened.repository, folder, bytes);
+    const [path] = await packFiles(opened.root);
+    const pack = await readFile(path ?? '');
+    pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
+    await writeFile(path ?? '', pack);
+    expect((await load(opened.repository, manifest)).damaged.length).toBe(1);
+  }
+  await using again = await openTestRepository(folder, { existing: true });
+  await again.repository.rebuildIndex(() => undefined, new AbortController().signal);
+  const second = await store(again.repository, folder, bytes);
+  expect(second.statistics.new_bytes).toBe(64 * KiB);
+  expect((await load(again.repository, manifest)).damaged).toEqual([]);
+  expect((await store(again.repository, folder, bytes)).statistics.new_bytes).toBe(0);
+});
+
 test('a manifest that could not be read again is refused, not acknowledged', async () => {
   const folder = await temporaryFolder();
   await using opened = await openTestRepository(folder);

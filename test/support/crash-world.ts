@@ -24,6 +24,8 @@ export class CrashWorld {
   /** By id; what a backup holds is known from the moment it is asked for. */
   readonly backups = new Map<string, Known>();
   readonly #targets = new Map<string, { bytes: Buffer; acknowledged: boolean }>();
+  /** Name of the volume with a file system. The kernel shows it in the path under a loop device even when the view has gone. */
+  readonly files = `files-${randomBytes(6).toString('hex')}`;
   #number = 0;
 
   constructor(daemon: Daemon) {
@@ -43,7 +45,7 @@ export class CrashWorld {
   /** Writes something new to every volume. */
   change(): void {
     for (const [name, bytes] of this.#volumes) {
-      if (name === 'files') continue;
+      if (name === this.files) continue;
       const changed = Buffer.from(bytes);
       for (let times = randomInt(1, 6); times > 0; times -= 1) {
         const length = randomInt(1, 2 * 2 ** 20);
@@ -105,6 +107,7 @@ export class CrashWorld {
   async check(): Promise<void> {
     expect(this.#daemon.mounts()).toEqual([this.#daemon.viewDir]);
     expect(this.#daemon.loopDevices()).toEqual([]);
+    expect(run('losetup', '--list', '--noheadings', '--output', 'BACK-FILE')).not.toContain(this.files);
     expect(readdirSync(this.#daemon.folder).filter((name) => name.endsWith('.partial'))).toEqual([]);
     expect((await this.#daemon.call('job.list', { active: true })).jobs).toEqual([]);
     expect((await this.#daemon.call('view.list', {})).mounts).toEqual([]);

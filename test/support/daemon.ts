@@ -206,8 +206,11 @@ export class Daemon {
 
   async dispose(): Promise<void> {
     await this.kill();
-    for (const directory of this.mounts().reverse()) tolerate(() => run('umount', '--lazy', directory));
+    // The view goes last: without it nobody can tell any more whose the loop devices over its images are.
+    const mounts = this.mounts().filter((directory) => directory !== this.viewDir);
+    for (const directory of mounts.reverse()) tolerate(() => run('umount', '--lazy', directory));
     for (const device of this.loopDevices()) tolerate(() => run('losetup', '--detach', device));
+    if (this.mounts().includes(this.viewDir)) tolerate(() => run('umount', '--lazy', this.viewDir));
     rmSync(this.folder, { recursive: true, force: true });
   }
 

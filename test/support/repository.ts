@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { segmentBytes } from '../../daemon/base/limits.ts';
-import { initRepository, openRepository } from '../../daemon/repository/native/open.ts';
+import { initRepository, openRepository, readRepositoryConfig } from '../../daemon/repository/native/open.ts';
 import type { ManifestFields } from '../../daemon/repository/repository.ts';
 import { DirectoryStorage } from '../../daemon/storage/directory.ts';
 import type { Storage } from '../../daemon/storage/storage.ts';
@@ -17,19 +17,24 @@ export async function temporaryFolder(): Promise<string> {
 
 export async function openTestRepository(
   folder: string,
-  options: { blockBytes?: number; compressionLevel?: number; wrap?: (storage: Storage) => Storage } = {},
+  options: {
+    blockBytes?: number;
+    compressionLevel?: number;
+    wrap?: (storage: Storage) => Storage;
+    /** Leaves the folder behind, for the next opening with `existing`. */
+    keep?: boolean;
+    existing?: boolean;
+  } = {},
 ) {
   const root = join(folder, 'repository');
   await mkdir(root, { recursive: true });
   const bare: Storage = await DirectoryStorage.open(root, 'test');
   const storage = options.wrap?.(bare) ?? bare;
   const hash = (bytes: Uint8Array) => native.hash(bytes);
-  const config = await initRepository(
-    storage,
-    hash,
-    options.blockBytes ?? 64 * KiB,
-    '2026-01-01T00:00:00.000Z',
-  );
+  const blockBytes = options.blockBytes ?? 64 * KiB;
+  const config = await (options.existing === true
+    ? readRepositoryConfig(storage, hash)
+    : initRepository(storage, hash, blockBytes, '2026-01-01T00:00:00.000Z'));
   const index = native.openIndex(join(folder, 'index.mdb'), 1024 * MiB);
   const memory = {
     pages: new Uint8Array(native.allocateArena(MiB)),
@@ -52,7 +57,7 @@ export async function openTestRepository(
     async [Symbol.asyncDispose]() {
       await repository.close();
       index.close();
-      await rm(folder, { recursive: true, force: true });
+      if (options.keep !== true) await rm(folder, { recursive: true, force: true });
     },
   };
 }

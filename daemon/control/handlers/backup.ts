@@ -7,6 +7,7 @@ import { diffBackups } from '../../jobs/repository-jobs.ts';
 import { restoreBackup } from '../../jobs/restore-job.ts';
 import { verifyBackup } from '../../jobs/verify-job.ts';
 import { pageOf } from '../listing.ts';
+import { refuseForeignPath } from '../paths.ts';
 import { presentBackup } from '../present.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
@@ -36,12 +37,13 @@ export const backupHandlers = ({
   'backup.delete': async ({ backup, project, force }) => ({
     job_id: (await deleteBackup(services, backup, project, force)).id,
   }),
-  'backup.restore': async ({ backup, project, force, differential, rate, target, name }) => {
+  'backup.restore': async ({ backup, project, force, differential, rate, target, name }, caller) => {
+    if (target !== undefined) refuseForeignPath(services, caller, target, project);
     const made = await restoreBackup(services, { backup, project, force, differential, rate, target, name });
     return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
   },
   'backup.verify': async ({ backup, project }) => ({
     job_id: (await verifyBackup(services, backup, project)).id,
   }),
-  'backup.diff': async ({ a, b, project }) => diffBackups(services, a, b, project),
+  'backup.diff': async ({ a, b, project }, caller) => diffBackups(services, a, b, project, caller.signal),
 });

@@ -3,7 +3,8 @@
 import { Fault } from '../../base/faults.ts';
 import { mountBackup, unmountBackup } from '../../jobs/mount-job.ts';
 import type { JobReport } from '../../jobs/report.ts';
-import { presentJob, presentMount } from '../present.ts';
+import { refuseForeignFolder } from '../paths.ts';
+import { presentJob, presentListedJob, presentMount } from '../present.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
 /** Events of one job are at least so far apart, but for its last one. */
@@ -24,7 +25,7 @@ export const jobHandlers = ({
     'job.list': async ({ active, limit, project }) => {
       const all = jobs.list().filter(({ record }) => record.project_id === project);
       const wanted = active ? all.filter(({ record }) => record.finished_at === null) : all;
-      return { jobs: wanted.slice(0, limit).map(presentJob) };
+      return { jobs: wanted.slice(0, limit).map(presentListedJob) };
     },
     'job.show': async ({ job, project }) => presentJob(found(job, project)),
     'job.watch': async ({ job, project }, caller) => {
@@ -46,7 +47,8 @@ export const jobHandlers = ({
       found(job, project);
       return presentJob(jobs.limit(job, rate));
     },
-    mount: async ({ backup, directory, partition = null, project }) => {
+    mount: async ({ backup, directory, partition = null, project }, caller) => {
+      await refuseForeignFolder(caller, directory);
       const { mount, job } = await mountBackup(services, { backup, directory, partition, project });
       return { mount: presentMount(mount), job_id: job.id };
     },

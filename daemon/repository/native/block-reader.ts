@@ -63,7 +63,10 @@ export async function readBlocks(
   });
   await decodeRuns(parts, addresses, blockBytes, blocks, output, scratch, bad);
   // The next backup that meets such a block stores it anew, and so mends what names it.
-  for (const { number } of bad) parts.index.suspect(addresses.subarray(number * 32, number * 32 + 32));
+  if (bad.length > 0) {
+    const suspects = bad.map(({ number }) => addresses.subarray(number * 32, number * 32 + 32));
+    parts.index.suspect(Buffer.concat(suspects));
+  }
   return bad.sort((a, b) => a.number - b.number);
 }
 

@@ -113,7 +113,7 @@ async function useOtherCopies(parts: CheckParts, findings: Findings, signal: Abo
       whole.push(directory.subarray(at, at + entryBytes));
       findings.corrupt.delete(address);
     }
-    if (whole.length > 0) await parts.index.addPack(Buffer.from(name, 'hex'), Buffer.concat(whole));
+    if (whole.length > 0) await parts.index.addPack(Buffer.from(name, 'hex'), Buffer.concat(whole), true);
   }
 }
 
@@ -166,15 +166,17 @@ async function checkPackData(
     const unread = await readDamage(parts, pack, first, input.subarray(0, storedTotal));
     if (unread === undefined) await parts.decode({ input, output, blocks: Buffer.concat(plan), results });
     else results.fill(1);
+    const suspects: Buffer[] = [];
     results.forEach((result, i) => {
       if (result === 0) return;
       corruptBlocks += 1;
       const entry = begin + i * entryBytes;
       const address = directory.subarray(entry, entry + digestBytes);
-      parts.index.suspect(address);
+      suspects.push(address);
       const where = `is corrupt at byte ${directory.readUInt32LE(entry + 32)}`;
       addCorrupt(findings, hex(address), pack.name, `pack ${pack.name} ${unread ?? where}`);
     });
+    if (suspects.length > 0) parts.index.suspect(Buffer.concat(suspects));
   }
   if (corruptBlocks > 0) {
     findings.damagedPacks.push({ key: pack.key, reason: `${corruptBlocks} of its blocks are corrupt` });

@@ -146,8 +146,8 @@ export class NativeRepository implements Repository {
       () => undefined,
       signal,
     );
-    for (const name of unseen) await this.#parts.index.dropPack(Buffer.from(name, 'hex'));
     if (unseen.size === 0) return damaged;
+    await this.#parts.index.dropPacks(Buffer.from([...unseen].join(''), 'hex'));
     // Another pack may hold a second copy of what went with a dropped one.
     return this.#indexPacks(
       () => false,
@@ -229,7 +229,7 @@ export class NativeRepository implements Repository {
       if (skip(name)) continue;
       const directory = await readDirectory(this.#parts, name, sizeBytes);
       if (typeof directory === 'string') damaged.push({ key, reason: directory });
-      else await this.#parts.index.addPack(Buffer.from(name, 'hex'), directory);
+      else await this.#parts.index.addPack(Buffer.from(name, 'hex'), directory, false);
     }
     return damaged;
   }

@@ -131,7 +131,7 @@ export class PackWriter {
       await upload.write(pack.position, directory);
       await upload.write(pack.position + directory.length, packTrailer(digest, pack.count, pack.position));
       await upload.commit(packKey(digest.toString('hex')));
-      await this.#parts.index.addPack(digest, directory).catch(throwIndexFault);
+      await this.#parts.index.addPack(digest, directory, true).catch(throwIndexFault);
     } catch (thrown) {
       this.#failures += 1;
       this.#lastFailure = thrown;

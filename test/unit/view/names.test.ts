@@ -60,7 +60,7 @@ test.each([
 
 test('a backup is named by its time in UTC and the start of its id', () => {
   expect(backupFolderName({ id: first, created_at: '2026-11-21T14:31:06.789+02:00' })).toBe(
-    '2026-11-21T12.31.06Z-aaaaaaaa',
+    '2026-11-21T12.31.06.789Z-aaaaaaaa',
   );
   expect(backupFolderName({ id: first, created_at: 'yesterday' })).toBe('unknown-time-aaaaaaaa');
 });
@@ -75,8 +75,8 @@ test('backups that share time and start of id have their whole ids', () => {
   });
   const twin = 'aaaaaaaa-0000-4000-8000-000000000009';
   expect([...backupFolders([backup(first), backup(twin), backup(second)]).keys()]).toEqual([
-    `2026-11-21T12.31.06Z-${first}`,
-    `2026-11-21T12.31.06Z-${twin}`,
-    '2026-11-21T12.31.06Z-bbbbbbbb',
+    `2026-11-21T12.31.06.000Z-${first}`,
+    `2026-11-21T12.31.06.000Z-${twin}`,
+    '2026-11-21T12.31.06.000Z-bbbbbbbb',
   ]);
 });

@@ -1,0 +1,81 @@
+/** The benchmark works from its data to its report; what it measures in this short form means nothing. */
+
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const benchMain = fileURLToPath(new URL('../../dist/bench/main.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'basalt-bench-smoke-'));
+const [parent, out] = [join(folder, 'work-'), join(folder, 'out')];
+const quiet = Object.entries(process.env).filter(([name]) => !name.startsWith('BENCH_'));
+
+function bench(words: readonly string[], environment: Record<string, string>): Promise<unknown> {
+  const env = { ...Object.fromEntries(quiet), ...environment };
+  return promisify(execFile)(process.execPath, [benchMain, ...words], { env });
+}
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a short run', () => {
+  let work = '';
+  beforeAll(async () => {
+    work = mkdtempSync(parent);
+    await bench(['--smoke', '--out', out], { BENCH_DIR: work });
+  });
+
+  const page = (): string => readFileSync(join(out, 'RESULTS.md'), 'utf8');
+  const section = (title: string): string => page().split(`### ${title}\n`)[1]?.split('\n### ')[0] ?? '';
+
+  test.each([
+    ['Full backup', ['basalt', 'limit', 'cat']],
+    ['Incremental, nothing changed', ['basalt', 'limit', 'hash']],
+    ['Incremental, 1 % of the 4 KiB pages rewritten, scattered', ['basalt', 'limit', 'hash']],
+    ['Incremental, 1 % of the pages rewritten, in runs of 256 KiB', ['basalt', 'limit', 'hash']],
+    ['Restore to a new file', ['basalt', 'limit', 'cat']],
+    ['Restore over an existing file with other contents', ['basalt', 'limit', 'cat']],
+    ['15 backups at once, incompressible', ['basalt', 'limit']],
+    ['15 restores at once, incompressible', ['basalt', 'limit']],
+    ['Full backup of a 16 TiB sparse file', ['basalt']],
+  ])('measures in the row "%s" everybody who takes part', (title, names) => {
+    const lines = section(title)
+      .split('\n')
+      .filter((line) => /^\| [a-z]/.test(line));
+    expect(lines.map((line) => line.split('|')[1]?.trim())).toEqual(names);
+    for (const line of lines) {
+      const [, , seconds, , speed, , , resident] = line.split('|').map((cell) => cell.trim());
+      expect([seconds, speed, resident].map(Number).every((value) => value > 0)).toBe(true);
+    }
+  });
+
+  test('says what it ran on, which seed it took, and which targets were missed', () => {
+    expect(page()).toMatch(/^\| kernel \| Linux /m);
+    expect(page()).toMatch(/^\| seed \| 1 \|$/m);
+    expect(page()).toMatch(
+      /^\| full backup, seconds: Basalt ÷ limit \| at most 1\.15 \| [\d.]+ \| (met|\*\*missed\*\*) \|$/m,
+    );
+  });
+
+  test('names nothing of the machine but its kind, and draws what it refers to', () => {
+    expect(page()).not.toContain(folder);
+    const plots = [...page().matchAll(/\]\(([a-z-]+\.svg)\)/g)].map(([, name]) => name ?? '');
+    expect(plots.length).toBeGreaterThan(3);
+    expect(
+      readdirSync(out)
+        .filter((name) => name.endsWith('.svg'))
+        .sort(),
+    ).toEqual(plots.toSorted());
+  });
+
+  test('leaves nothing in the folder that it worked in', () => {
+    expect(readdirSync(work)).toEqual([]);
+  });
+});
+
+test('a contestant that nobody knows is refused', async () => {
+  const refused = bench(['--smoke', '--out', out], { BENCH_ONLY: 'nobody', BENCH_DIR: folder });
+  await expect(refused).rejects.toMatchObject({ code: 64, stderr: expect.stringContaining('nobody') });
+});

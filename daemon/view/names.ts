@@ -73,7 +73,7 @@ function timeOf(backup: { readonly created_at: string }): string {
   const time = new Date(backup.created_at);
   if (Number.isNaN(time.getTime())) return 'unknown-time';
   // Colons are legal, but programs that take host:path stumble over them.
-  return `${time.toISOString().replaceAll(':', '.')}`;
+  return time.toISOString().replaceAll(':', '.');
 }
 
 const shortId = (id: string): string => safeName(id).slice(0, shortIdLength);

@@ -245,7 +245,7 @@ describe('what is sent', () => {
     expect(paramsOf('backup.create')).toEqual({ volume: 'web', incremental: false });
   });
 
-  test('a relative path with a slash becomes absolute, a bare word and a URL do not', async () => {
+  test('a relative path of a source becomes absolute, a URL does not', async () => {
     const daemon = await fake({ 'volume.add': (reply) => reply.result({}) });
     const cwd = aFolder();
     for (const source of ['images/a.img', './a.img', 'a.img', 'file:///x/a.img', '/x/a.img']) {
@@ -254,7 +254,13 @@ describe('what is sent', () => {
     const sources = daemon.calls
       .filter((call) => call.method === 'volume.add')
       .map((call) => call.params['source']);
-    expect(sources).toEqual([`${cwd}/images/a.img`, `${cwd}/a.img`, 'a.img', 'file:///x/a.img', '/x/a.img']);
+    expect(sources).toEqual([
+      `${cwd}/images/a.img`,
+      `${cwd}/a.img`,
+      `${cwd}/a.img`,
+      'file:///x/a.img',
+      '/x/a.img',
+    ]);
   });
 });
 

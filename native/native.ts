@@ -49,8 +49,8 @@ export interface BlockIndex {
   suspect(addresses: Uint8Array): void;
   /** At once. The name (32 bytes) behind a pack number; undefined where there is none. */
   packName(number: number): Buffer | undefined;
-  /** Names of all packs, 32 bytes each, one behind the other. */
-  packNames(): Promise<Buffer>;
+  /** Names of the packs that begin with the one byte of `first`, 32 bytes each, one behind the other. */
+  packNames(first: Uint8Array): Promise<Buffer>;
   /** Forgets packs (32 bytes each) and every block that the index finds in them. */
   dropPacks(names: Uint8Array): Promise<void>;
   /** Forgets everything. */

@@ -22,7 +22,7 @@ import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { syncFolder } from '../base/files.ts';
 import { OpenFiles } from './open-files.ts';
-import type { Storage, StoredObject, Upload } from './storage.ts';
+import type { Storage, Upload } from './storage.ts';
 
 /** The fault that a system error on `path` means to who uses the storage. */
 function storageFault(what: string, path: string, thrown: unknown): Fault {
@@ -207,7 +207,7 @@ export class DirectoryStorage implements Storage {
     }
   }
 
-  async *list(prefix: string): AsyncIterable<StoredObject> {
+  async *list(prefix: string): AsyncIterable<string> {
     const path = join(this.#root, prefix);
     let folder: Awaited<ReturnType<typeof opendir>>;
     try {
@@ -220,10 +220,7 @@ export class DirectoryStorage implements Storage {
       for await (const entry of folder) {
         const key = `${prefix}${entry.name}`;
         if (entry.isDirectory()) yield* this.list(`${key}/`);
-        else if (entry.isFile()) {
-          const sizeBytes = await this.size(key);
-          if (sizeBytes !== undefined) yield { key, sizeBytes };
-        }
+        else if (entry.isFile()) yield key;
       }
     } catch (thrown) {
       throw storageFault('list', path, thrown);

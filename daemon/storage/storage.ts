@@ -2,11 +2,6 @@
  *  A wrapper (retry, limit, meter) is a storage itself. Promises: a key that was acknowledged outlives a power cut;
  *  a part of an object is never seen under its key. Knows nothing of what the bytes mean. */
 
-export interface StoredObject {
-  readonly key: string;
-  readonly sizeBytes: number;
-}
-
 /** An object that grows until it gets its key. Nothing can be read from it before `commit` resolves. */
 export interface Upload {
   /** Keeps `bytes` at `position`. Several may be under way; `bytes` may be used again when it resolves. */
@@ -35,7 +30,7 @@ export interface Storage {
   /** Size in bytes, or undefined where there is no such object. */
   size(key: string): Promise<number | undefined>;
   /** Keys that begin with `prefix` (a folder name and "/"), in no promised order. */
-  list(prefix: string): AsyncIterable<StoredObject>;
+  list(prefix: string): AsyncIterable<string>;
   /** Removing what is not there is no fault. */
   remove(key: string): Promise<void>;
   close(): Promise<void>;

@@ -103,7 +103,7 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
     return Start(info, [](IndexWork& work) { return work.index->Clear(); });
   }
   Napi::Value PackNames(const Napi::CallbackInfo& info) {
-    return Start(info, [](IndexWork& work) { return work.index->Names(&work.result); });
+    return Start(info, [](IndexWork& work) { return work.index->Names(work.spans[0].data[0], &work.result); });
   }
 
   Napi::Value Release(const Napi::CallbackInfo& info) {

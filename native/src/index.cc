@@ -237,17 +237,19 @@ int Index::Clear() {
   return End(txn, status);
 }
 
-int Index::Names(std::vector<uint8_t>* names) {
+int Index::Names(uint8_t first, std::vector<uint8_t>* names) {
   MDB_txn* txn;
   int status = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
   if (status) return status;
   MDB_cursor* cursor;
   status = mdb_cursor_open(txn, names_, &cursor);
   if (!status) {
-    MDB_val key, value;
-    for (int step = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); !step;
+    const uint8_t lowest[32] = {first};
+    MDB_val key = Value(lowest, sizeof lowest), value;
+    for (int step = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE); !step;
          step = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
       auto* bytes = static_cast<uint8_t*>(key.mv_data);
+      if (bytes[0] != first) break;
       names->insert(names->end(), bytes, bytes + key.mv_size);
     }
     mdb_cursor_close(cursor);

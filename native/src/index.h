@@ -94,7 +94,7 @@ class Index {
   int AddPack(const uint8_t* name, const Entry* entries, size_t count, bool verified);
   int DropPacks(const uint8_t* names, size_t count);
   int Clear();
-  int Names(std::vector<uint8_t>* names);
+  int Names(uint8_t first, std::vector<uint8_t>* names);
   int Count(Statistics* statistics);
 
  private:

@@ -1,6 +1,6 @@
 /** Checks a whole repository: every manifest, every page of every map, and that each block is where the index says; with
  *  `readData` every byte of every pack too. Each pack and each page is read once, however many backups share it.
- *  Memory: names of packs, addresses of corrupt blocks (bounded), and a bounded set of pages known to be whole.
+ *  Memory: a bounded number of pack sizes, of addresses of corrupt blocks, and of pages known to be whole.
  *  Knows nothing of jobs. Changes nothing in the repository; the index learns of whole copies of corrupt blocks. */
 
 import { digestBytes, hex, isZero } from '../../base/bytes.ts';
@@ -18,10 +18,14 @@ import type { NativeParts } from './parts.ts';
 
 /** Addresses of corrupt blocks that are remembered; beyond, the packs are named and the backups are not told apart. */
 const corruptMax = 100_000;
+/** Sizes that are remembered: packs of some 600 GiB. */
+const packSizesMax = 20_000;
 /** Pages that need no second look. */
 const wholePagesMax = 50_000;
 
 interface Findings {
+  packsChecked: number;
+  /** Sizes of packs; of those beyond `packSizesMax` the storage is asked when they are met. */
   readonly packSizes: Map<string, number>;
   /** Address to the packs whose copy of it is corrupt. */
   readonly corrupt: Map<string, { readonly packs: string[]; readonly reason: string }>;
@@ -67,8 +71,8 @@ export async function checkRepository(
       damagedBackups.push({ backupId: manifest.backup.id, volumeName: manifest.volume.name, ranges });
     }
   }
-  const { packSizes, damagedPacks } = findings;
-  return { backupsChecked, packsChecked: packSizes.size, damagedBackups, damagedManifests, damagedPacks };
+  const { packsChecked, damagedPacks } = findings;
+  return { backupsChecked, packsChecked, damagedBackups, damagedManifests, damagedPacks };
 }
 
 async function checkPacks(
@@ -77,12 +81,13 @@ async function checkPacks(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Findings> {
-  const findings: Findings = { packSizes: new Map(), corrupt: new Map(), damagedPacks: [] };
+  const findings: Findings = { packsChecked: 0, packSizes: new Map(), corrupt: new Map(), damagedPacks: [] };
   const phase = readData ? 'reading packs' : 'checking packs';
   let bytesDone = 0;
   for await (const pack of listPacks(parts)) {
     signal.throwIfAborted();
-    findings.packSizes.set(pack.name, pack.sizeBytes);
+    findings.packsChecked += 1;
+    if (findings.packSizes.size < packSizesMax) findings.packSizes.set(pack.name, pack.sizeBytes);
     const directory = await readDirectory(parts, pack.name, pack.sizeBytes);
     if (typeof directory === 'string') findings.damagedPacks.push({ key: pack.key, reason: directory });
     else if (readData) {
@@ -101,7 +106,7 @@ async function checkPacks(
 
 /** Points the index to whole copies of corrupt blocks, where another pack has one. */
 async function useOtherCopies(parts: CheckParts, findings: Findings, signal: AbortSignal): Promise<void> {
-  for (const [name, sizeBytes] of findings.packSizes) {
+  for await (const { name, sizeBytes } of listPacks(parts)) {
     signal.throwIfAborted();
     const directory = await readDirectory(parts, name, sizeBytes);
     if (typeof directory === 'string') continue;

@@ -2,8 +2,8 @@
  *  Promises: see `repository.ts`. Knows nothing of catalogs, jobs or devices. */
 
 import { Fault } from '../../base/faults.ts';
-import { findPacksEveryMs, manifestBytesMax, segmentBytes } from '../../base/limits.ts';
-import { backupIdOf, lockKey, manifestKey, manifestPrefix, packNameOf } from '../../format/layout.ts';
+import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
+import { backupIdOf, lockKey, manifestKey, manifestPrefix } from '../../format/layout.ts';
 import { type Manifest, parseManifest } from '../../format/manifest.ts';
 import type {
   BackupImage,
@@ -18,8 +18,9 @@ import { NativeBackupWriter } from './backup-writer.ts';
 import { readBlocks } from './block-reader.ts';
 import { checkRepository } from './check.ts';
 import { requireSameRepository } from './description.ts';
+import { IndexKeeper } from './index-keeper.ts';
 import { addressesOf, type MapRoot, walkDifferences, walkExtents } from './map-walker.ts';
-import { listPacks, readDirectory } from './pack-reader.ts';
+import { listPacks } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
@@ -42,16 +43,16 @@ export class NativeRepository implements Repository {
   readonly #memory: RepositoryMemory;
   readonly #cache: PageCache;
   readonly #packs: PackWriter;
+  readonly #keeper: IndexKeeper;
   #checking = false;
-  #finding: Promise<boolean> | undefined;
-  #foundAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: NativeParts, memory: RepositoryMemory) {
     this.url = parts.storage.url;
     this.id = parts.config.id;
     this.blockBytes = parts.config.block_bytes;
     this.createdAt = parts.config.created_at;
-    this.#parts = { ...parts, findNewPacks: () => this.#findNewPacks() };
+    this.#keeper = new IndexKeeper(parts);
+    this.#parts = { ...parts, findNewPacks: () => this.#keeper.findNew() };
     this.#memory = memory;
     this.#cache = new PageCache(this.#parts, memory.pages);
     this.#packs = new PackWriter(parts);
@@ -102,7 +103,7 @@ export class NativeRepository implements Repository {
   }
 
   async *manifests(): AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }> {
-    for await (const { key } of this.#parts.storage.list(manifestPrefix)) {
+    for await (const key of this.#parts.storage.list(manifestPrefix)) {
       const backupId = backupIdOf(key);
       if (backupId === undefined) continue;
       try {
@@ -129,31 +130,17 @@ export class NativeRepository implements Repository {
     await this.#packs.flush();
     await this.#parts.index.clear();
     try {
-      return await this.#indexPacks(() => false, progress, signal);
+      return await this.#keeper.addAll(progress, signal);
     } catch (thrown) {
       // With half an index whole backups would look damaged.
-      await this.#addNewPacks().catch(() => undefined);
+      await this.#keeper.addNew().catch(() => undefined);
       throw thrown;
     }
   }
 
-  /** Brings the index in step with the packs that are there: a crash, or another host, may have come between. */
-  async reconcile(signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
-    const unseen = await this.#knownPacks();
-    // A pack that is both listed and known is struck from the set; what is left over has gone from the storage.
-    const damaged = await this.#indexPacks(
-      (name) => unseen.delete(name),
-      () => undefined,
-      signal,
-    );
-    if (unseen.size === 0) return damaged;
-    await this.#parts.index.dropPacks(Buffer.from([...unseen].join(''), 'hex'));
-    // Another pack may hold a second copy of what went with a dropped one.
-    return this.#indexPacks(
-      () => false,
-      () => undefined,
-      signal,
-    );
+  /** Brings the index in step with the packs that are there. */
+  reconcile(signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
+    return this.#keeper.reconcile(signal);
   }
 
   async check(options: { readData: boolean }, progress: Progress, signal: AbortSignal): Promise<CheckReport> {
@@ -165,7 +152,7 @@ export class NativeRepository implements Repository {
       await this.#requireHere();
       const { input, output } = this.#memory;
       const manifests = () => this.manifests();
-      const update = () => this.#addNewPacks();
+      const update = () => this.#keeper.addNew();
       const parts = { ...this.#parts, cache: this.#cache, input, output, manifests, update };
       return await checkRepository(parts, options.readData, progress, signal);
     } finally {
@@ -176,10 +163,8 @@ export class NativeRepository implements Repository {
   async statistics(): Promise<RepositoryStatistics> {
     const { storage, index } = this.#parts;
     let [backups, packs, storedBytes] = [0, 0, 0];
-    for await (const { key } of storage.list(manifestPrefix))
-      backups += backupIdOf(key) === undefined ? 0 : 1;
-    for await (const { key, sizeBytes } of storage.list('packs/')) {
-      if (packNameOf(key) === undefined) continue;
+    for await (const key of storage.list(manifestPrefix)) backups += backupIdOf(key) === undefined ? 0 : 1;
+    for await (const { sizeBytes } of listPacks(this.#parts)) {
       packs += 1;
       storedBytes += sizeBytes;
     }
@@ -213,56 +198,6 @@ export class NativeRepository implements Repository {
       length: blockBytes,
       reason,
     }));
-  }
-
-  async #indexPacks(
-    skip: (name: string) => boolean,
-    progress: Progress,
-    signal: AbortSignal,
-  ): Promise<{ key: string; reason: string }[]> {
-    const damaged: { key: string; reason: string }[] = [];
-    let bytesDone = 0;
-    for await (const { key, name, sizeBytes } of listPacks(this.#parts)) {
-      signal.throwIfAborted();
-      bytesDone += sizeBytes;
-      progress({ bytesDone, bytesTotal: 0, phase: 'indexing packs' });
-      if (skip(name)) continue;
-      const directory = await readDirectory(this.#parts, name, sizeBytes);
-      if (typeof directory === 'string') damaged.push({ key, reason: directory });
-      else await this.#parts.index.addPack(Buffer.from(name, 'hex'), directory, false);
-    }
-    return damaged;
-  }
-
-  /** Names of the packs in the index. */
-  async #knownPacks(): Promise<Set<string>> {
-    const names = await this.#parts.index.packNames();
-    const known = new Set<string>();
-    for (let at = 0; at < names.length; at += 32) known.add(names.toString('hex', at, at + 32));
-    return known;
-  }
-
-  /** For a read that meets an unknown block: one look at a time, and not all the time. */
-  #findNewPacks(): Promise<boolean> {
-    if (performance.now() - this.#foundAtMs < findPacksEveryMs) return Promise.resolve(false);
-    this.#finding ??= this.#addNewPacks().finally(() => {
-      this.#finding = undefined;
-      this.#foundAtMs = performance.now();
-    });
-    return this.#finding;
-  }
-
-  /** Forgets none: a storage that is gone for a moment lists no packs. */
-  async #addNewPacks(): Promise<boolean> {
-    const known = await this.#knownPacks();
-    let unknown = 0;
-    const skip = (name: string) => {
-      if (known.has(name)) return true;
-      unknown += 1;
-      return false;
-    };
-    const damaged = await this.#indexPacks(skip, () => undefined, new AbortController().signal);
-    return unknown > damaged.length;
   }
 
   async #requireHere(): Promise<void> {

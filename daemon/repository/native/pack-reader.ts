@@ -18,11 +18,20 @@ export interface PackListing {
   readonly sizeBytes: number;
 }
 
-/** All packs that the storage has. */
-export async function* listPacks(parts: Pick<NativeParts, 'storage'>): AsyncIterable<PackListing> {
-  for await (const { key, sizeBytes } of parts.storage.list(packPrefix)) {
+/** Names of the packs that the storage has; `shard`: only those whose name begins with these two digits. */
+export async function* packNames(parts: Pick<NativeParts, 'storage'>, shard?: string): AsyncIterable<string> {
+  for await (const key of parts.storage.list(shard === undefined ? packPrefix : `${packPrefix}${shard}/`)) {
     const name = packNameOf(key);
-    if (name !== undefined) yield { key, name, sizeBytes };
+    if (name !== undefined) yield name;
+  }
+}
+
+/** All packs that the storage has, with their sizes. */
+export async function* listPacks(parts: Pick<NativeParts, 'storage'>): AsyncIterable<PackListing> {
+  for await (const name of packNames(parts)) {
+    const key = packKey(name);
+    const sizeBytes = await parts.storage.size(key);
+    if (sizeBytes !== undefined) yield { key, name, sizeBytes };
   }
 }
 

@@ -1,0 +1,100 @@
+/** Everything that a run has measured, by row and contestant. Knows nothing of how it is shown. */
+
+import type { Sample, Summary } from './measure/sample.ts';
+import { median, summarise } from './measure/sample.ts';
+
+export const rows = {
+  full: 'Full backup',
+  unchanged: 'Incremental, nothing changed',
+  scattered: 'Incremental, 1 % of the 4 KiB pages rewritten, scattered',
+  clustered: 'Incremental, 1 % of the pages rewritten, in runs of 256 KiB',
+  restoreNew: 'Restore to a new file',
+  restoreOver: 'Restore over an existing file with other contents',
+  manyBackups: '15 backups at once, incompressible',
+  manyRestores: '15 restores at once, incompressible',
+  plainFile: 'Full backup of the sparse file’s data as a plain file',
+  sparseFile: 'Full backup of a 16 TiB sparse file',
+} as const;
+export type RowName = keyof typeof rows;
+
+/** Random reads of 4 KiB: seconds of the pass, microseconds of a read. */
+export interface ReadSample {
+  readonly count: number;
+  readonly seconds: number;
+  readonly medianUs: number;
+  readonly p99Us: number;
+  readonly slowestUs: number;
+}
+
+export interface IndexSample {
+  readonly entries: number;
+  readonly knownUs: number;
+  readonly unknownUs: number;
+  readonly addUs: number;
+  readonly diskBytes: number;
+  readonly residentBytes: number;
+  readonly openMs: number;
+}
+
+export class Results {
+  readonly #samples = new Map<string, Sample[]>();
+  readonly #reads = new Map<string, ReadSample[]>();
+  readonly index: IndexSample[] = [];
+  /** Contestants that could not take part, and why. */
+  readonly absent = new Map<string, string>();
+
+  add(row: RowName, contestant: string, sample: Sample | undefined): void {
+    if (sample !== undefined) push(this.#samples, `${row} ${contestant}`, sample);
+  }
+
+  addRead(pass: 'first' | 'repeated', what: string, sample: ReadSample): void {
+    push(this.#reads, `${pass} ${what}`, sample);
+  }
+
+  of(row: RowName, contestant: string): Summary | undefined {
+    const samples = this.#samples.get(`${row} ${contestant}`);
+    return samples === undefined ? undefined : summarise(samples);
+  }
+
+  /** Everybody in the row, in the order in which they first came. */
+  row(row: RowName): { name: string; summary: Summary }[] {
+    return [...this.#samples].flatMap(([key, samples]) => {
+      const [rowName, name = ''] = key.split(' ');
+      return rowName === row ? [{ name, summary: summarise(samples) }] : [];
+    });
+  }
+
+  reads(): { pass: string; what: string; sample: ReadSample }[] {
+    return [...this.#reads].map(([key, samples]) => {
+      const [pass = '', what = ''] = key.split(' ');
+      const of = (value: (sample: ReadSample) => number) => median(samples.map(value));
+      const sample = {
+        count: of(({ count }) => count),
+        seconds: of(({ seconds }) => seconds),
+        medianUs: of(({ medianUs }) => medianUs),
+        p99Us: of(({ p99Us }) => p99Us),
+        slowestUs: of(({ slowestUs }) => slowestUs),
+      };
+      return { pass, what, sample };
+    });
+  }
+
+  /** The most that a contestant came to in any row; undefined where it was not measured. */
+  highest(
+    contestant: string,
+    amount: (summary: Summary) => number | undefined,
+  ): { row: RowName; value: number } | undefined {
+    const all = (Object.keys(rows) as RowName[]).flatMap((row) => {
+      const summary = this.of(row, contestant);
+      const value = summary && amount(summary);
+      return value === undefined ? [] : [{ row, value }];
+    });
+    return all.sort((a, b) => b.value - a.value)[0];
+  }
+}
+
+function push<T>(map: Map<string, T[]>, key: string, value: T): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}

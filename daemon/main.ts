@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program `basaltd`: argv, settings, signals, exit status. The only file that ends the process. */
 
+import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import pino from 'pino';
 import { startAgent } from './agent.ts';
@@ -95,7 +96,11 @@ function showConfig(effective: EffectiveSettings, withOrigin: boolean): void {
   }
 }
 
+/** Short-lived objects would otherwise hold tens of MiB before they are swept. Takes effect while the heap is still small. */
+const smallYoungGeneration = '--semi-space-growth-factor=1';
+
 async function run(effective: EffectiveSettings): Promise<void> {
+  setFlagsFromString(smallYoungGeneration);
   await requireUsable(effective.values);
   const log = pino(
     { level: effective.values.log_level, base: { pid: process.pid } },

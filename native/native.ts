@@ -11,6 +11,8 @@ import { createRequire } from 'node:module';
 export interface SealParts {
   /** File descriptor to read from at `position`; -1 where `input` holds the bytes already. */
   readonly fd: number;
+  /** From `openDirect`, for the same file; -1: none. */
+  readonly directFd: number;
   readonly position: number;
   /** Bytes to read, at most `input.length`. What the last block lacks is taken as zeros. */
   readonly length: number;
@@ -72,6 +74,8 @@ export interface DecodeParts {
 
 export interface WriteParts {
   readonly fd: number;
+  /** From `openDirect`, for the same file; -1: none. */
+  readonly directFd: number;
   /** Where in the target `data` begins. */
   readonly position: number;
   readonly data: Uint8Array;
@@ -150,6 +154,9 @@ export interface Native {
   /** Makes a range read as zeros: a hole or discard where `fd` guarantees zeros after it, else zeros are written.
    *  Says which it was. */
   zeroRange(fd: number, position: number, length: number): Promise<'punched' | 'zeroed' | 'written'>;
+  /** A second descriptor of the file behind `fd` that goes past the page cache; -1 where it takes no direct access.
+   *  Whoever asked closes it. */
+  openDirect(fd: number, forWriting: boolean): Promise<number>;
   /** Size of a block device in bytes, its logical sector size, and whether it is read-only. */
   blockDevice(fd: number): Promise<{ sizeBytes: number; sectorBytes: number; readOnly: boolean }>;
   /** fsync, and for block devices their buffers too, off the main thread. */

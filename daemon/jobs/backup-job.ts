@@ -168,8 +168,9 @@ async function runBackup(
     const source = await openSource(services, volume.source, { force });
     try {
       const fields = () => fieldsOf(backup, volume, source);
+      const { native } = services;
       const rates = [context.rate, services.rates.read];
-      const manifest = await backUp({ source, repository, grant, progress, signal, rates, fields });
+      const manifest = await backUp({ source, repository, native, grant, progress, signal, rates, fields });
       onDurable(manifest);
       return manifest;
     } finally {

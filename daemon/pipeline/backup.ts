@@ -3,12 +3,14 @@
  *  Promises: holds at most its grant; holes are not read; a cancelled or failed copy leaves only unreferenced blocks.
  *  Knows nothing of jobs, the catalog or the control socket. */
 
+import type { Native } from '../../native/native.ts';
 import { Fault } from '../base/faults.ts';
 import { segmentBytes } from '../base/limits.ts';
 import type { Source } from '../devices/device.ts';
 import { sourceReadFault } from '../devices/faults.ts';
 import type { Manifest } from '../format/manifest.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
+import { type Descriptors, withDirect } from './direct.ts';
 import { type CopyParts, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
@@ -16,11 +18,16 @@ import { Window } from './window.ts';
 export interface BackupParts extends CopyParts {
   readonly source: Source;
   readonly repository: Repository;
+  readonly native: Pick<Native, 'openDirect'>;
   /** Called when all has been read, just before the manifest is written. */
   readonly fields: () => ManifestFields;
 }
 
-export async function backUp(parts: BackupParts): Promise<Manifest> {
+export function backUp(parts: BackupParts): Promise<Manifest> {
+  return withDirect(parts.native, parts.source.fd, false, (descriptors) => copy(parts, descriptors));
+}
+
+async function copy(parts: BackupParts, descriptors: Descriptors): Promise<Manifest> {
   const { source, repository, progress, signal } = parts;
   const writer = await repository.openWriter(source.sizeBytes);
   const window = new Window(slotsOf(parts.grant));
@@ -35,7 +42,7 @@ export async function backUp(parts: BackupParts): Promise<Manifest> {
       throwIfCancelled(signal);
       await window.begin(async ({ input, output }) => {
         await writer
-          .seal(source.fd, segment.offset, segment.length, input, output)
+          .seal(descriptors, segment.offset, segment.length, input, output)
           .catch((thrown: unknown) => {
             throw thrown instanceof Fault ? thrown : sourceReadFault(source.url, thrown);
           });

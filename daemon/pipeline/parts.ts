@@ -1,5 +1,6 @@
 /** What every bounded copy is handed: memory, a way to report, a way to be stopped. */
 
+import { availableParallelism } from 'node:os';
 import { Fault } from '../base/faults.ts';
 import { segmentBytes } from '../base/limits.ts';
 import type { Grant } from '../memory/budget.ts';
@@ -24,8 +25,9 @@ const slotBytes = 2 * segmentBytes;
 
 /** The smallest grant a copy can work in: a segment at a time, and a third buffer for a differential restore. */
 export const copyBytesMin = 2 * slotBytes;
-/** More segments than this under way make nothing faster. */
-export const copyBytesMax = 8 * slotBytes;
+/** More segments than this under way make nothing faster, and wait for each other instead: two a processor, and one more
+ *  for what waits for the device. */
+export const copyBytesMax = (2 * availableParallelism() + 1) * slotBytes;
 
 export function slotsOf(grant: Grant): Slot[] {
   const slots: Slot[] = [];

@@ -9,6 +9,7 @@ import { Fault } from '../base/faults.ts';
 import type { Target } from '../devices/device.ts';
 import { targetWriteFault } from '../devices/faults.ts';
 import type { BackupImage, ImageExtent } from '../repository/repository.ts';
+import { withDirect } from './direct.ts';
 import { type CopyParts, type Slot, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
@@ -17,7 +18,7 @@ import { notHoles, zeroRange } from './zeros.ts';
 export interface RestoreParts extends CopyParts {
   readonly image: BackupImage;
   readonly target: Target;
-  readonly native: Pick<Native, 'write' | 'zeroRange' | 'nextExtent'>;
+  readonly native: Pick<Native, 'write' | 'zeroRange' | 'nextExtent' | 'openDirect'>;
   /** Reads the target first and writes only what differs. */
   readonly differential: boolean;
 }
@@ -31,7 +32,15 @@ export interface RestoreCounts {
   tailBytes: number;
 }
 
-export async function restore(parts: RestoreParts): Promise<RestoreCounts> {
+export function restore(parts: RestoreParts): Promise<RestoreCounts> {
+  return withDirect(parts.native, parts.target.fd, true, ({ directFd }) => copy({ ...parts, directFd }));
+}
+
+interface DirectParts extends RestoreParts {
+  readonly directFd: number;
+}
+
+async function copy(parts: DirectParts): Promise<RestoreCounts> {
   const { image, target, progress, signal } = parts;
   const counts: RestoreCounts = {
     restoredBytes: image.sizeBytes,
@@ -70,7 +79,7 @@ interface CopySlot extends Slot {
 }
 
 /** A differential restore takes a third buffer, for what the target holds: two slots become one and a half. */
-function copySlots(parts: RestoreParts): CopySlot[] {
+function copySlots(parts: DirectParts): CopySlot[] {
   const slots = slotsOf(parts.grant);
   if (!parts.differential) return slots.map((slot) => ({ ...slot, compare: undefined }));
   const buffers = slots.flatMap(({ input, output }) => [input, output]);
@@ -83,7 +92,7 @@ function copySlots(parts: RestoreParts): CopySlot[] {
 }
 
 async function copyExtent(
-  parts: RestoreParts,
+  parts: DirectParts,
   extent: ImageExtent,
   slot: CopySlot,
   counts: RestoreCounts,
@@ -98,7 +107,7 @@ async function copyExtent(
 
 /** Writes what the slot's output holds. */
 async function writeSlot(
-  { native, target, image }: RestoreParts,
+  { native, target, image, directFd }: DirectParts,
   piece: { readonly offset: number; readonly length: number },
   slot: CopySlot,
   counts: RestoreCounts,
@@ -106,6 +115,7 @@ async function writeSlot(
   const written = await native
     .write({
       fd: target.fd,
+      directFd,
       position: piece.offset,
       data: slot.output.subarray(0, piece.length),
       blockBytes: image.blockBytes,
@@ -121,7 +131,7 @@ async function writeSlot(
 }
 
 async function zeroExtent(
-  parts: RestoreParts,
+  parts: DirectParts,
   window: Window<CopySlot>,
   extent: ImageExtent,
   counts: RestoreCounts,

@@ -41,11 +41,23 @@ export interface WriteCounts {
   readonly storedBytes: number;
 }
 
+/** Descriptors of a source: `directFd` goes past the page cache, -1 where there is none. */
+export interface SealSource {
+  readonly fd: number;
+  readonly directFd: number;
+}
+
 /** One backup in the making. */
 export interface BackupWriter {
-  /** Seals `length` bytes of `fd` at `position`, a multiple of `segmentBytes`. Calls begin in ascending order, several may be
+  /** Seals `length` bytes of `source` at `position`, a multiple of `segmentBytes`. Calls begin in ascending order, several may be
    *  under way; what no call covers is zeros. `input`, `output`: lent memory of `segmentBytes` each. */
-  seal(fd: number, position: number, length: number, input: Uint8Array, output: Uint8Array): Promise<void>;
+  seal(
+    source: SealSource,
+    position: number,
+    length: number,
+    input: Uint8Array,
+    output: Uint8Array,
+  ): Promise<void>;
   counts(): WriteCounts;
   /** W1: everything sealed is durable; W2: the manifest is. Resolves with the manifest as written. */
   finish(fields: ManifestFields): Promise<Manifest>;

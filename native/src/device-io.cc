@@ -204,10 +204,31 @@ Napi::Value TryLock(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), true);
 }
 
+class OpenDirect : public basalt::Worker {
+ public:
+  OpenDirect(Napi::Env env, int fd, bool for_writing)
+      : Worker(env, basalt::Lane::kDevice), fd_(fd), flags_(for_writing ? O_RDWR : O_RDONLY) {}
+
+ protected:
+  void Run() override {
+    std::string path = "/proc/self/fd/" + std::to_string(fd_);
+    direct_ = open(path.c_str(), flags_ | O_DIRECT | O_CLOEXEC);
+  }
+  Napi::Value Value(Napi::Env env) override { return Napi::Number::New(env, direct_); }
+
+ private:
+  int fd_, flags_;
+  int direct_ = -1;
+};
+
 basalt::Capability capability([](Napi::Env env, Napi::Object exports) {
   exports.Set("nextExtent", Napi::Function::New(env, StartNextExtent));
   exports.Set("zeroRange", Napi::Function::New(env, StartZeroRange));
   exports.Set("blockDevice", Napi::Function::New(env, StartBlockDevice));
+  exports.Set("openDirect", Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
+                int fd = info[0].As<Napi::Number>().Int32Value();
+                return (new OpenDirect(info.Env(), fd, info[1].As<Napi::Boolean>().Value()))->Start();
+              }));
   exports.Set("sync", Napi::Function::New(env, StartSync));
   exports.Set("tryLock", Napi::Function::New(env, TryLock));
 });

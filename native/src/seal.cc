@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "hash.h"
-#include "uncached.h"
+#include "direct.h"
 #include "worker.h"
 
 namespace basalt {
@@ -31,6 +31,7 @@ class SealWork : public Worker {
       : Worker(info.Env(), Lane::kDevice), index_(std::move(index)) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
+    direct_ = parts.Get("directFd").As<Napi::Number>().Int32Value();
     position_ = static_cast<off_t>(NumberOf(parts.Get("position")));
     length_ = static_cast<size_t>(NumberOf(parts.Get("length")));
     block_ = static_cast<size_t>(NumberOf(parts.Get("blockBytes")));
@@ -71,7 +72,8 @@ class SealWork : public Worker {
   bool ReadAll() {
     size_t done = 0;
     while (done < length_) {
-      ssize_t count = ReadUncached(fd_, input_.data + done, length_ - done, position_ + static_cast<off_t>(done));
+      ssize_t count = ReadPastCache(fd_, direct_, input_.data + done, length_ - done, input_.length - done,
+                                    position_ + static_cast<off_t>(done));
       if (count > 0) {
         done += static_cast<size_t>(count);
       } else if (count == 0) {
@@ -124,7 +126,7 @@ class SealWork : public Worker {
   }
 
   std::shared_ptr<Index> index_;
-  int fd_, level_;
+  int fd_, direct_, level_;
   off_t position_;
   size_t length_, block_;
   Span input_, output_, addresses_, entries_;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "capability.h"
+#include "direct.h"
 #include "hash.h"
 #include "worker.h"
 
@@ -18,6 +19,7 @@ class WriteWork : public basalt::Worker {
   explicit WriteWork(const Napi::CallbackInfo& info) : Worker(info.Env(), basalt::Lane::kDevice) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
+    direct_ = parts.Get("directFd").As<Napi::Number>().Int32Value();
     position_ = static_cast<off_t>(basalt::NumberOf(parts.Get("position")));
     block_ = static_cast<size_t>(basalt::NumberOf(parts.Get("blockBytes")));
     data_ = basalt::SpanOf(parts.Get("data"));
@@ -87,7 +89,7 @@ class WriteWork : public basalt::Worker {
   bool WriteAll(size_t start, size_t length) {
     while (length > 0) {
       off_t position = position_ + static_cast<off_t>(start);
-      ssize_t count = pwrite(fd_, data_.data + start, length, position);
+      ssize_t count = basalt::WritePastCache(fd_, direct_, data_.data + start, length, position);
       if (count > 0) {
         start += static_cast<size_t>(count);
         length -= static_cast<size_t>(count);
@@ -103,7 +105,8 @@ class WriteWork : public basalt::Worker {
     size_t done = 0;
     while (done < data_.length) {
       off_t position = position_ + static_cast<off_t>(done);
-      ssize_t count = pread(fd_, compare_.data + done, data_.length - done, position);
+      ssize_t count = basalt::ReadPastCache(fd_, direct_, compare_.data + done, data_.length - done,
+                                            compare_.length - done, position);
       if (count > 0) {
         done += static_cast<size_t>(count);
       } else if (count == 0) {
@@ -117,7 +120,7 @@ class WriteWork : public basalt::Worker {
     return true;
   }
 
-  int fd_;
+  int fd_, direct_;
   off_t position_;
   size_t block_;
   Zeros zeros_;

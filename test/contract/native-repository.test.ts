@@ -160,10 +160,16 @@ test('a backup is not acknowledged while a block that it shares with another one
   const a = await opened.repository.openWriter(MiB);
   const b = await opened.repository.openWriter(64 * KiB);
   const buffer = () => new Uint8Array(segmentBytes);
-  const sealing = a.seal(fileA.fd, 0, 64 * KiB + text.subarray(0, 900 * KiB).length, buffer(), buffer());
+  const sealing = a.seal(
+    { fd: fileA.fd, directFd: -1 },
+    0,
+    64 * KiB + text.subarray(0, 900 * KiB).length,
+    buffer(),
+    buffer(),
+  );
   const claimed = () => opened.index.statistics().claims > 0;
   await expect.poll(claimed, { interval: 1 }).toBe(true);
-  await b.seal(fileB.fd, 0, 64 * KiB, buffer(), buffer());
+  await b.seal({ fd: fileB.fd, directFd: -1 }, 0, 64 * KiB, buffer(), buffer());
   expect(b.counts().newBytes).toBe(0);
   const manifest = await b.finish(fieldsOf(randomUUID(), 64 * KiB));
   expect((await load(opened.repository, manifest)).damaged).toEqual([]);

@@ -39,7 +39,13 @@ async function store(
     const input = new Uint8Array(segmentBytes);
     const output = new Uint8Array(segmentBytes);
     for (let at = 0; at < bytes.length; at += segmentBytes) {
-      await writer.seal(file.fd, at, Math.min(segmentBytes, bytes.length - at), input, output);
+      await writer.seal(
+        { fd: file.fd, directFd: -1 },
+        at,
+        Math.min(segmentBytes, bytes.length - at),
+        input,
+        output,
+      );
     }
     const fields = fieldsOf(randomUUID(), bytes.length);
     const backup = { ...fields.backup, parent_id: parent?.backup.id ?? null };

@@ -20,7 +20,13 @@ export async function store(repository: Repository, folder: string, bytes: Buffe
     for (let at = 0; at < bytes.length; at += segmentBytes) {
       const length = Math.min(segmentBytes, bytes.length - at);
       segments.push(
-        writer.seal(file.fd, at, length, new Uint8Array(segmentBytes), new Uint8Array(segmentBytes)),
+        writer.seal(
+          { fd: file.fd, directFd: -1 },
+          at,
+          length,
+          new Uint8Array(segmentBytes),
+          new Uint8Array(segmentBytes),
+        ),
       );
     }
     await Promise.all(segments);

@@ -10,7 +10,7 @@ import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
 import { entryBytes } from '../../format/block-layouts.ts';
 import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
 import { type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
-import type { BackupWriter, ManifestFields, WriteCounts } from '../repository.ts';
+import type { BackupWriter, ManifestFields, SealSource, WriteCounts } from '../repository.ts';
 import { throwIndexFault } from './index-fault.ts';
 import { MapBuilder } from './map-builder.ts';
 import type { PackWriter } from './pack-writer.ts';
@@ -41,7 +41,7 @@ export class NativeBackupWriter implements BackupWriter {
   }
 
   async seal(
-    fd: number,
+    { fd, directFd }: SealSource,
     position: number,
     length: number,
     input: Uint8Array,
@@ -53,7 +53,7 @@ export class NativeBackupWriter implements BackupWriter {
     try {
       const entries = Buffer.alloc(blocks * entryBytes);
       const { addresses } = place;
-      const counts = await this.#seal({ fd, position, length, input, output, addresses, entries });
+      const counts = await this.#seal({ fd, directFd, position, length, input, output, addresses, entries });
       this.#readBytes += length;
       this.#coveredBytes += length;
       // The last block of a volume may be shorter than a block: zeros behind the end are not counted.
@@ -116,6 +116,7 @@ export class NativeBackupWriter implements BackupWriter {
   /** Seals, and always stores what came out new: a claim must never outlive the call that made it. */
   async #seal(parts: {
     fd: number;
+    directFd: number;
     position: number;
     length: number;
     input: Uint8Array;
@@ -141,7 +142,14 @@ export class NativeBackupWriter implements BackupWriter {
   async #sealPage(page: Uint8Array): Promise<Uint8Array> {
     const addresses = new Uint8Array(digestBytes);
     const entries = Buffer.alloc(entryBytes);
-    const whole = { fd: -1, position: 0, length: pageBytes, input: page, output: new Uint8Array(pageBytes) };
+    const whole = {
+      fd: -1,
+      directFd: -1,
+      position: 0,
+      length: pageBytes,
+      input: page,
+      output: new Uint8Array(pageBytes),
+    };
     await this.#seal({ ...whole, addresses, entries, blockBytes: pageBytes });
     return addresses;
   }

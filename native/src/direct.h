@@ -1,0 +1,41 @@
+// Reads and writes past the page cache: a backup of a large volume must not push out what others have in memory, and copying
+// through the cache costs more than everything else that a restore does.
+#pragma once
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+namespace basalt {
+
+constexpr size_t kDirectAlign = 4096;  // no device of today asks for more
+
+inline bool DirectAligned(const void* data, size_t length, off_t position) {
+  return ((reinterpret_cast<uintptr_t>(data) | length | static_cast<uint64_t>(position)) & (kDirectAlign - 1)) == 0;
+}
+
+// What others have in memory is taken from there, the rest straight from the device. `room`: bytes that `data` has, at least
+// `length`; a direct read may fill more than was asked for. `direct` is -1 where the device takes no direct access.
+inline ssize_t ReadPastCache(int fd, int direct, void* data, size_t length, size_t room, off_t position) {
+  if (direct < 0) return pread(fd, data, length, position);
+  iovec part{data, length};
+  ssize_t count = preadv2(fd, &part, 1, position, RWF_NOWAIT);
+  if (count > 0 || (count < 0 && errno == EINTR)) return count;
+  size_t whole = (length + kDirectAlign - 1) & ~(kDirectAlign - 1);
+  if (whole <= room && DirectAligned(data, whole, position)) {
+    count = pread(direct, data, whole, position);
+    if (count >= 0 || errno != EINVAL) return count > static_cast<ssize_t>(length) ? static_cast<ssize_t>(length) : count;
+  }
+  return pread(fd, data, length, position);
+}
+
+inline ssize_t WritePastCache(int fd, int direct, const void* data, size_t length, off_t position) {
+  if (direct >= 0 && DirectAligned(data, length, position)) {
+    ssize_t count = pwrite(direct, data, length, position);
+    if (count >= 0 || errno != EINVAL) return count;
+  }
+  return pwrite(fd, data, length, position);
+}
+
+}  // namespace basalt

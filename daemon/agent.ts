@@ -11,11 +11,11 @@ import { cpus } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { native } from '../native/native.ts';
-import { MiB } from './base/bytes.ts';
+import { GiB, MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
 import type { Catalog } from './catalog/catalog.ts';
-import { openLmdbCatalog } from './catalog/lmdb-catalog.ts';
+import { openLmdbCatalog, requireCatalogFile } from './catalog/lmdb-catalog.ts';
 import { machineMemory, usableMemory } from './config/check.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
@@ -75,7 +75,9 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const startedAtMs = systemClock.now();
   const unlock = await lockState(native, values.state_dir);
   undo.push(unlock);
-  const catalog = openLmdbCatalog(join(values.state_dir, 'catalog.mdb'));
+  const catalogPath = join(values.state_dir, 'catalog.mdb');
+  await requireCatalogFile(catalogPath);
+  const catalog = openLmdbCatalog(catalogPath);
   undo.push(() => catalog.close());
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
@@ -163,14 +165,14 @@ async function closeView(view: View | undefined, services: Services, log: Logger
   await view?.close();
 }
 
+/** One array of Node holds no more; far less is needed to keep every device busy. */
+const arenaBytesMax = 4 * GiB;
+
 /** A limit beyond what the machine can give would only end in the kernel's hands. */
 function cappedMemory(limitBytes: number, log: Logger): number {
-  const usableBytes = usableMemory(machineMemory());
+  const usableBytes = Math.min(usableMemory(machineMemory()), arenaBytesMax);
   if (limitBytes <= usableBytes) return Math.floor(limitBytes / MiB) * MiB;
-  log.warn(
-    { limitBytes, usableBytes },
-    'memory_limit is more than this machine or control group has; it is capped',
-  );
+  log.warn({ limitBytes, usableBytes }, 'memory_limit is more than can be used here; it is capped');
   return usableBytes;
 }
 

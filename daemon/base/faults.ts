@@ -38,6 +38,11 @@ export const faults = {
     retry: false,
     hint: 'Restore the repository file from a copy of the repository',
   },
+  STATE_DAMAGED: {
+    exit: 65,
+    retry: false,
+    hint: 'Move catalog.mdb away, start basaltd again, and run: basaltctl catalog rebuild',
+  },
   FOUND_DAMAGE: { exit: 65, retry: false, hint: 'Restore what is whole now, and make a new full backup' },
 
   BACKUP_UNKNOWN: { exit: 66, retry: false, hint: 'List the backups with: basaltctl backup list' },

@@ -5,6 +5,7 @@
  *  the library can't take the promise away. Orders of backups change in the same transaction as the records.
  *  Knows nothing of what records mean. */
 
+import { open as openFile } from 'node:fs/promises';
 import { type Key, open, type RootDatabase, type Database as Table } from 'lmdb';
 import { Fault } from '../base/faults.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
@@ -19,6 +20,20 @@ interface Database {
   readonly tables: { readonly [T in TableName]: Table<Tables[T], string> };
   /** Keys of `backup-order.ts`; what they lead to is the id at their end. */
   readonly orders: Table<null>;
+}
+
+/** Where the mark of a data file is in its first page. Source: MDB_meta behind the page header of the library's LMDB. */
+const markOffset = 24;
+const mark = 0xbeefc0de;
+
+/** STATE_DAMAGED where the file at `path` is no catalog any more: LMDB would crash on it. No file is fine. */
+export async function requireCatalogFile(path: string): Promise<void> {
+  const file = await openFile(path, 'r').catch(() => undefined);
+  if (file === undefined) return;
+  const page = Buffer.alloc(markOffset + 4);
+  const { bytesRead } = await file.read(page, 0, page.length, 0).finally(() => file.close());
+  if (bytesRead === 0 || (bytesRead === page.length && page.readUInt32LE(markOffset) === mark)) return;
+  throw new Fault('STATE_DAMAGED', `Cannot open the catalog "${path}": it is damaged`);
 }
 
 /** Opens (and makes) the catalog at `path`. */

@@ -81,6 +81,7 @@ export const settings = {
     about:
       'Bytes of all buffers together. More makes jobs faster, never necessary; the process itself adds a fixed base.',
     live: false,
+    flag: 'memory-limit',
   }),
   max_operations: setting({
     shape: shape.integer(1, 1000),
@@ -143,6 +144,7 @@ export const settings = {
     initial: () => 'info' as const,
     about: 'Least severe level that is logged.',
     live: false,
+    flag: 'log-level',
     cinder: 'debug',
   }),
 } as const;

@@ -39,7 +39,7 @@ export async function createBackup(
   const volume = findVolume(catalog, order.volume, order.project);
   refuseUnlessIdle(services, volume);
   const parent = order.incremental ? parentOf(services, volume) : undefined;
-  await services.repository.get();
+  await (await services.repository.get()).requireWritable();
   const sizeBytes = await probeSource(services, volume, order.force);
   const backup = newRecord(services, order, volume, parent, sizeBytes);
   let manifest: Manifest | undefined;

@@ -23,6 +23,8 @@ export async function deleteBackup(
     backup = findBackup(catalog, backup.id, project);
   }
   refuseWhileUsed(services, backup);
+  /** Nothing was removed: the backup is what it was. */
+  let whole = false;
   const deleting: BackupRecord = { ...backup, status: 'deleting', updated_at: timestamp(services.clock) };
   return jobs.submit({
     kind: 'delete',
@@ -33,11 +35,20 @@ export async function deleteBackup(
     run: async () => {
       services.view()?.dropBackup(backup.id);
       const repository = await services.repository.get();
-      await repository.removeManifest(backup.id);
+      try {
+        await repository.removeManifest(backup.id);
+      } catch (thrown) {
+        whole = await repository.manifest(backup.id).then(
+          () => true,
+          () => false,
+        );
+        throw thrown;
+      }
       return { backup_id: backup.id };
     },
     end: (changes, fault) => {
       if (fault === undefined) changes.remove('backups', backup.id);
+      else if (whole) changes.put('backups', backup);
       else {
         const fail_reason = fault.message.slice(0, failReasonLengthMax);
         changes.put('backups', { ...deleting, status: 'error_deleting', fail_reason });

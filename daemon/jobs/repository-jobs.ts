@@ -126,13 +126,16 @@ async function rebuild(
   await catalog.commit((changes) => {
     for (const { id } of gone) changes.remove('backups', id);
   });
-  return {
+  const result = {
     backups: found.size,
     volumes_added: volumesAdded,
     records_dropped: gone.length,
     damaged_manifests: damagedManifests.slice(0, reportedBackupsMax),
     damaged_packs: damagedPacks.slice(0, reportedBackupsMax),
   };
+  if (damagedManifests.length + damagedPacks.length === 0) return result;
+  const message = `Rebuilt the catalog: ${damagedManifests.length} manifests and ${damagedPacks.length} packs are damaged`;
+  throw new Fault('FOUND_DAMAGE', message, { details: result });
 }
 
 const hadData = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';

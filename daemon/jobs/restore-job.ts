@@ -12,6 +12,7 @@ import { openTarget } from '../devices/target.ts';
 import { restore } from '../pipeline/restore.ts';
 import { findBackup, requireReadable, requireStillReadable } from './find.ts';
 import type { JobContext } from './jobs.ts';
+import { refuseOwnFiles } from './own-files.ts';
 import { type Services, timestamp, withMemory } from './services.ts';
 
 export interface RestoreOrder {
@@ -153,6 +154,7 @@ async function probeTarget(
   order: RestoreOrder,
 ): Promise<void> {
   const { path } = parseDeviceUrl(url);
+  await refuseOwnFiles(services, path);
   if (order.target === undefined) await mkdir(services.restoreDirectory, { recursive: true, mode: 0o700 });
   const exists = await stat(path).then(
     () => true,

@@ -100,7 +100,9 @@ export interface Repository {
   readonly kind: 'native';
   readonly blockBytes: number;
   readonly createdAt: string;
-  /** Begins a backup. REPOSITORY_READ_ONLY, REPOSITORY_LOCKED. */
+  /** REPOSITORY_READ_ONLY, REPOSITORY_LOCKED, REPOSITORY_MISSING where nothing can be written now. */
+  requireWritable(): Promise<void>;
+  /** Begins a backup. */
   openWriter(volumeBytes: number): Promise<BackupWriter>;
   /** `fresh`: nothing that was read before counts; for verification. */
   openImage(manifest: Manifest, options?: { fresh?: boolean }): BackupImage;

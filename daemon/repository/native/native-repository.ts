@@ -59,7 +59,7 @@ export class NativeRepository implements Repository {
   }
 
   async openWriter(volumeBytes: number): Promise<BackupWriter> {
-    await this.#refuseUnlessWritable();
+    await this.requireWritable();
     // A block may only count as known while its pack is there: somebody may have removed packs since the last look.
     await this.reconcile(new AbortController().signal);
     return new NativeBackupWriter(this.#parts, this.#packs, volumeBytes);
@@ -117,7 +117,7 @@ export class NativeRepository implements Repository {
   }
 
   async removeManifest(backupId: string): Promise<void> {
-    await this.#refuseUnlessWritable();
+    await this.requireWritable();
     await this.#parts.storage.remove(manifestKey(backupId));
   }
 
@@ -205,7 +205,7 @@ export class NativeRepository implements Repository {
     await requireSameRepository(storage, hash, config);
   }
 
-  async #refuseUnlessWritable(): Promise<void> {
+  async requireWritable(): Promise<void> {
     const { storage } = this.#parts;
     await this.#requireHere();
     if ((await storage.size(lockKey)) !== undefined) {

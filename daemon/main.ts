@@ -96,11 +96,12 @@ function showConfig(effective: EffectiveSettings, withOrigin: boolean): void {
   }
 }
 
-/** Short-lived objects would otherwise hold tens of MiB before they are swept. Takes effect while the heap is still small. */
-const smallYoungGeneration = '--semi-space-growth-factor=1';
+/** The heap of this process is small change beside its buffers, and must stay so: garbage would otherwise hold tens of MiB before it
+ *  is swept. Takes effect while the heap is still small. */
+const leanHeap = ['--optimize-for-size', '--semi-space-growth-factor=1'];
 
 async function run(effective: EffectiveSettings): Promise<void> {
-  setFlagsFromString(smallYoungGeneration);
+  for (const flag of leanHeap) setFlagsFromString(flag);
   await requireUsable(effective.values);
   const log = pino(
     { level: effective.values.log_level, base: { pid: process.pid } },

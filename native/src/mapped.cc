@@ -14,7 +14,7 @@
 
 namespace basalt {
 
-constexpr size_t kSmallBytes = 8 << 20;
+constexpr size_t kSmallBytes = 1 << 20;
 
 Mapping FindMapping(const std::string& path) {
   Mapping mapping;

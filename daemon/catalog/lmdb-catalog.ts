@@ -31,7 +31,8 @@ export async function requireCatalogFile(path: string): Promise<void> {
   const file = await openFile(path, 'r').catch(() => undefined);
   if (file === undefined) return;
   const page = Buffer.alloc(markOffset + 4);
-  const { bytesRead } = await file.read(page, 0, page.length, 0).finally(() => file.close());
+  const { bytesRead } = await file.read(page, 0, page.length, 0);
+  await file.close();
   if (bytesRead === 0 || (bytesRead === page.length && page.readUInt32LE(markOffset) === mark)) return;
   throw new Fault('STATE_DAMAGED', `Cannot open the catalog "${path}": it is damaged`);
 }

@@ -38,8 +38,6 @@ export const stopGraceMs = 2_000;
 export const requestsPerClientMax = 32;
 /** Damaged ranges that one report lists; what is beyond is counted. */
 export const damageRangesMax = 1000;
-/** Rows of one page of a list. */
-export const listPageMax = 1000;
 /** Uses of a device that one fault names. */
 export const usesShownMax = 16;
 

@@ -4,10 +4,11 @@
 
 import { stat } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { dirname, sep } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MiB } from '../base/bytes.ts';
 import { errnoOf, Fault } from '../base/faults.ts';
+import { isWithin } from '../base/paths.ts';
 import { memoryLimitMin, type SettingName, type SettingRow, type Settings, settings } from './settings.ts';
 import { showSize } from './shapes.ts';
 
@@ -21,9 +22,6 @@ const processBytes = 96 * MiB;
 
 /** Longest path that the kernel takes for a Unix socket (sun_path, less its zero byte). */
 const socketPathBytesMax = 107;
-
-const within = (inner: string, outer: string): boolean =>
-  inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
 
 /** Bytes that all buffers may have on a machine (or in a control group) of `machineBytes`: the process itself needs some too. Pure. */
 export const usableMemory = (machineBytes: number): number =>
@@ -57,7 +55,7 @@ export function checkTogether(values: Settings, machineBytes: number): Problem[]
   if (values.repository.startsWith('file://')) held.push(['repository', fileURLToPath(values.repository)]);
   for (const [name, path] of held) {
     // The view is mounted over its folder: what lies inside would be hidden, and the daemon would read itself.
-    if (within(path, view)) add('view_dir', `${name} lies inside it`);
+    if (isWithin(path, view)) add('view_dir', `${name} lies inside it`);
   }
   return problems;
 }

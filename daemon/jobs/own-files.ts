@@ -5,19 +5,20 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../base/faults.ts';
+import { isWithin } from '../base/paths.ts';
 import type { Services } from './services.ts';
 
 /** TARGET_UNUSABLE where `path` lies in the state folder, the repository or the view; the restore folder is for restores. */
 export async function refuseOwnFiles(services: Services, path: string): Promise<void> {
   const target = await realPathOf(path);
-  if (isBelow(target, await realPathOf(services.restoreDirectory))) return;
+  if (isWithin(target, await realPathOf(services.restoreDirectory))) return;
   const own: [what: string, folder: string | undefined][] = [
     ['the state folder', services.stateDirectory],
     ['the repository', repositoryFolder(services.repository.url)],
     ['the view', services.view()?.directory],
   ];
   for (const [what, folder] of own) {
-    if (folder === undefined || !isBelow(target, await realPathOf(folder))) continue;
+    if (folder === undefined || !isWithin(target, await realPathOf(folder))) continue;
     throw new Fault('TARGET_UNUSABLE', `Cannot write to "${path}": it belongs to ${what} of this daemon`, {
       hint: 'Name a path outside of the folders of basaltd',
     });
@@ -33,5 +34,3 @@ async function realPathOf(path: string): Promise<string> {
     dirname(path) === path ? path : join(await realPathOf(dirname(path)), basename(path)),
   );
 }
-
-const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);

@@ -10,6 +10,7 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { loopGoneTimeoutMs } from '../base/limits.ts';
+import { isWithin } from '../base/paths.ts';
 import { runCommand } from './commands.ts';
 import { attachLoop, backingFile, detachLoop, findLoops } from './loop-devices.ts';
 import { mountedAt } from './mount-table.ts';
@@ -83,7 +84,7 @@ export async function checkMountPoint(directory: string, forbidden: readonly str
   });
   for (const folder of forbidden) {
     const real = await realpath(folder).catch(() => folder);
-    if (isBelow(path, real))
+    if (isWithin(path, real))
       throw unusable(directory, `it is inside "${folder}", which belongs to the daemon`);
   }
   if ((await mountedAt(path)) !== undefined) throw unusable(directory, 'something is mounted there');
@@ -154,11 +155,9 @@ export async function unmountFileSystem(mount: FileSystemMount, options: Unmount
 /** Gives back every loop device over a file of the view: at start, when all recorded mounts are undone, such a device
  *  is what a crash between making and recording it has left. */
 export async function detachLoopsBelow(viewDirectory: string): Promise<void> {
-  const isOurs = (file: string) => isBelow(file, viewDirectory);
+  const isOurs = (file: string) => isWithin(file, viewDirectory);
   for (const loopDevice of await findLoops(isOurs)) await detachLoop(loopDevice, isOurs);
 }
 
 /** A path that ends like that of an image in the view: `/volume/backup/volume.img`. */
 const isImagePath = (path: string): boolean => /^\/.+\/.+\/volume\.img$/.test(path);
-
-const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);

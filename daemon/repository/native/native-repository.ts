@@ -2,7 +2,7 @@
  *  Promises: see `repository.ts`. Knows nothing of catalogs, jobs or devices. */
 
 import { Fault } from '../../base/faults.ts';
-import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
+import { manifestBytesMax } from '../../base/limits.ts';
 import { backupIdOf, lockKey, manifestKey, manifestPrefix } from '../../format/layout.ts';
 import { type Manifest, parseManifest } from '../../format/manifest.ts';
 import type {
@@ -226,6 +226,3 @@ const rootOf = (manifest: Manifest): MapRoot => ({
   blockBytes: manifest.map.block_bytes,
   sizeBytes: manifest.volume.size_bytes,
 });
-
-/** Both buffers of a check, and all pages, in one number. */
-export const repositoryMemoryBytes = (pageCacheBytes: number): number => pageCacheBytes + 2 * segmentBytes;

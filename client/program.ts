@@ -7,6 +7,8 @@ import { addBackupCreate } from './commands/backup/create.ts';
 import { addBackupDelete } from './commands/backup/delete.ts';
 import { addBackupDiff } from './commands/backup/diff.ts';
 import { addBackupList } from './commands/backup/list.ts';
+import { addBackupRecordExport } from './commands/backup/record/export.ts';
+import { addBackupRecordImport } from './commands/backup/record/import.ts';
 import { addBackupRestore } from './commands/backup/restore.ts';
 import { addBackupShow } from './commands/backup/show.ts';
 import { addBackupVerify } from './commands/backup/verify.ts';
@@ -38,6 +40,18 @@ import { collect } from './verb.ts';
 
 type AddVerb = (noun: Command) => void;
 
+/** A noun under a noun: `basaltctl backup record export`. */
+const nounWithin =
+  (name: string, about: string, verbs: readonly AddVerb[]): AddVerb =>
+  (outer) => {
+    const noun = outer.command(name).summary(about).description(about);
+    for (const addVerb of verbs) addVerb(noun);
+    noun.addHelpText(
+      'after',
+      `\nExample:\n  $ basaltctl ${outer.name()} ${name} ${noun.commands[0]?.name() ?? ''} --help\n\nExit status: see the help of each verb.`,
+    );
+  };
+
 /** The nouns in the order of the help, each with its verbs. */
 const nouns: readonly (readonly [name: string, about: string, verbs: readonly AddVerb[]])[] = [
   ['volume', 'What is backed up', [addVolumeAdd, addVolumeList, addVolumeShow, addVolumeRemove]],
@@ -52,6 +66,10 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
       addBackupRestore,
       addBackupVerify,
       addBackupDiff,
+      nounWithin('record', 'Backups known by their records alone', [
+        addBackupRecordExport,
+        addBackupRecordImport,
+      ]),
     ],
   ],
   ['view', 'Backups as files', [addViewList]],

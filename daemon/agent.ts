@@ -7,7 +7,7 @@
  *  nothing is mounted and nothing is half-written. Knows nothing of argv and signals. */
 
 import { realpath } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { cpus, hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { native } from '../native/native.ts';
@@ -101,6 +101,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     operations: new Operations(values.max_operations),
     native,
     clock: systemClock,
+    host: hostname(),
     restoreDirectory: values.restore_dir,
     stateDirectory: values.state_dir,
     view: () => view,

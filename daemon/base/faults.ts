@@ -43,10 +43,20 @@ export const faults = {
     retry: false,
     hint: 'Move catalog.mdb away, start basaltd again, and run: basaltctl catalog rebuild',
   },
+  RECORD_INVALID: {
+    exit: 65,
+    retry: false,
+    hint: 'Export the record again, and hand over all of it: basaltctl backup record export BACKUP',
+  },
   FOUND_DAMAGE: { exit: 65, retry: false, hint: 'Restore what is whole now, and make a new full backup' },
 
   BACKUP_UNKNOWN: { exit: 66, retry: false, hint: 'List the backups with: basaltctl backup list' },
   VOLUME_UNKNOWN: { exit: 66, retry: false, hint: 'List the volumes with: basaltctl volume list' },
+  SERVICE_UNKNOWN: {
+    exit: 66,
+    retry: false,
+    hint: 'Give the service as the export named it, first: basaltctl backup record import SERVICE URL',
+  },
   JOB_UNKNOWN: { exit: 66, retry: false, hint: 'List the jobs with: basaltctl job list' },
   MOUNT_UNKNOWN: { exit: 66, retry: false, hint: 'List the mounts with: basaltctl view list' },
   SOURCE_MISSING: { exit: 66, retry: false, hint: 'Check the path of the source' },

@@ -68,3 +68,5 @@ export const failReasonLengthMax = 255;
 export const viewScratchSlots = 4;
 /** Reads that meet a block which nobody knows list the packs again, but not more often than this. */
 export const findPacksEveryMs = 10_000;
+/** Longest `backup_url` of a record, white space and all: 64 KiB of properties in the longest spelling fit. */
+export const recordTextLengthMax = 768 * KiB;

@@ -27,6 +27,15 @@ export function recordOf(manifest: Manifest, now: string): BackupRecord {
   };
 }
 
+/** What only this host knows of a backup stays when its manifest is read again: an import put it into another project, or
+ *  somebody changed its name. */
+export function keepingLocal(fresh: BackupRecord, known: BackupRecord | undefined): BackupRecord {
+  if (known === undefined || known.status === 'deleted' || known.root_digest !== fresh.root_digest)
+    return fresh;
+  const { project_id, name, description, metadata } = known;
+  return { ...fresh, project_id, name, description, metadata };
+}
+
 /** The volume as a manifest tells it. */
 export const volumeOf = (manifest: Manifest): VolumeRecord => ({
   id: manifest.volume.id,

@@ -2,7 +2,7 @@
 
 import { Fault, toFault } from '../base/faults.ts';
 import { diffExtentsMax } from '../base/limits.ts';
-import { recordOf, volumeOf } from '../catalog/rebuild.ts';
+import { keepingLocal, recordOf, volumeOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
 import { manifestKey } from '../format/layout.ts';
 import { throwIfCancelled } from '../pipeline/parts.ts';
@@ -116,7 +116,10 @@ async function rebuild(
         : undefined;
     volumesAdded += volume === undefined ? 0 : 1;
     await catalog.commit((changes) => {
-      changes.put('backups', recordOf(manifest, now));
+      changes.put(
+        'backups',
+        keepingLocal(recordOf(manifest, now), catalog.get('backups', manifest.backup.id)),
+      );
       if (volume !== undefined) changes.put('volumes', volume);
     });
   }

@@ -19,6 +19,8 @@ export interface Services {
   readonly operations: Operations;
   readonly native: Native;
   readonly clock: Clock;
+  /** Name of this host, as records have it. */
+  readonly host: string;
   /** Where a restore that names no target makes its file. */
   readonly restoreDirectory: string;
   readonly stateDirectory: string;

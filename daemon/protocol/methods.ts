@@ -160,6 +160,22 @@ export const methods = {
     params: z.strictObject({ a: shape.reference, b: shape.reference, ...inProject }),
     answer: 'extents in order, at most 10 000 of them, and the sum of all',
   }),
+  'backup.record.export': method<{ backup_service: string; backup_url: string }>()({
+    summary: 'The record of an available backup as Cinder exports it.',
+    needs: 'admin',
+    params: z.strictObject({ backup: shape.reference, ...inProject }),
+    answer: 'the service, and the record in base64',
+  }),
+  'backup.record.import': method<BackupValue>()({
+    summary: 'Takes up a backup whose data is in the repository, by its record.',
+    needs: 'admin',
+    params: z.strictObject({
+      service: shape.text.min(1),
+      url: z.string().max(1024 * 1024),
+      ...inProject,
+    }),
+    answer: 'the backup, available in the project',
+  }),
   mount: method<{ job_id: string; mount: MountValue }>()({
     summary: 'Makes the files of a backup visible at a folder.',
     needs: 'project',

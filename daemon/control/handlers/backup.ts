@@ -1,6 +1,7 @@
 /** backup.*: one function a method. */
 
 import { createBackup } from '../../jobs/backup-job.ts';
+import { exportRecord, importRecord } from '../../jobs/backup-record.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
 import { findBackup } from '../../jobs/find.ts';
 import { diffBackups } from '../../jobs/repository-jobs.ts';
@@ -21,6 +22,8 @@ export const backupHandlers = ({
   | 'backup.restore'
   | 'backup.verify'
   | 'backup.diff'
+  | 'backup.record.export'
+  | 'backup.record.import'
 > => ({
   'backup.create': async ({ volume, project, incremental, force, properties, rate, ...rest }) => {
     const { name = null, description = null, container = null, availability_zone = null } = rest;
@@ -45,5 +48,7 @@ export const backupHandlers = ({
   'backup.verify': async ({ backup, project }) => ({
     job_id: (await verifyBackup(services, backup, project)).id,
   }),
+  'backup.record.export': async ({ backup, project }) => exportRecord(services, backup, project),
+  'backup.record.import': async (order) => presentBackup(await importRecord(services, order)),
   'backup.diff': async ({ a, b, project }, caller) => diffBackups(services, a, b, project, caller.signal),
 });

@@ -23,6 +23,9 @@ import { addJobWatch } from './commands/job/watch.ts';
 import { addLimitSet } from './commands/limit/set.ts';
 import { addLimitShow } from './commands/limit/show.ts';
 import { addMount } from './commands/mount.ts';
+import { addQuotaSet } from './commands/quota/set.ts';
+import { addQuotaShow } from './commands/quota/show.ts';
+import { addQuotaUsage } from './commands/quota/usage.ts';
 import { addRepositoryCheck } from './commands/repository/check.ts';
 import { addRepositoryInit } from './commands/repository/init.ts';
 import { addRepositoryShow } from './commands/repository/show.ts';
@@ -78,6 +81,7 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
     'What the daemon is doing and has done',
     [addJobList, addJobShow, addJobWatch, addJobCancel, addJobLimit],
   ],
+  ['quota', 'How much a project may have', [addQuotaShow, addQuotaSet, addQuotaUsage]],
   ['limit', 'How fast all jobs together may go', [addLimitShow, addLimitSet]],
   [
     'repository',

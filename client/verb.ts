@@ -14,7 +14,7 @@ const exitMeanings = {
   70: 'a bug of Basalt, or a fault this version does not know',
   73: 'the target cannot be made or written',
   74: 'reading or writing failed',
-  75: 'busy, full, locked or cancelled: may work later',
+  75: 'busy, full, over quota, locked or cancelled: may work later',
   76: 'client and daemon, or repository, are of different versions',
   77: 'not permitted',
   78: 'the settings are not valid',

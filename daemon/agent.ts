@@ -22,6 +22,7 @@ import { showSettings } from './config/render.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
 import { jobHandlers } from './control/handlers/job.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
+import { quotaHandlers } from './control/handlers/quota.ts';
 import { repositoryHandlers } from './control/handlers/repository.ts';
 import { volumeHandlers } from './control/handlers/volume.ts';
 import { createNotifier, type Notifier } from './control/notifier.ts';
@@ -30,6 +31,7 @@ import { statusLine } from './control/status-line.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
+import { Quotas } from './jobs/quotas.ts';
 import { recoverBackups, recoverJobs } from './jobs/recover.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
 import type { Services } from './jobs/services.ts';
@@ -79,6 +81,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   await requireCatalogFile(catalogPath);
   const catalog = openLmdbCatalog(catalogPath);
   undo.push(() => catalog.close());
+  await catalog.ready();
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
   const viewDirectory = await realViewDirectory(values.view_dir);
@@ -99,6 +102,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     repository,
     budget: shares.budget,
     operations: new Operations(values.max_operations),
+    quotas: quotasOf(catalog, effective),
     native,
     clock: systemClock,
     host: hostname(),
@@ -211,6 +215,12 @@ function openHolder(
   });
 }
 
+const quotasOf = (catalog: Catalog, { values }: EffectiveSettings): Quotas =>
+  new Quotas(catalog, {
+    backups: values.quota_backups,
+    backup_gigabytes: values.quota_backup_gigabytes,
+  });
+
 function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Logger) {
   return startServer({
     native,
@@ -218,6 +228,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
       ...volumeHandlers(parts),
       ...backupHandlers(parts),
       ...jobHandlers(parts),
+      ...quotaHandlers(parts),
       ...repositoryHandlers(parts),
     },
     socketPath: values.socket,

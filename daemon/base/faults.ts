@@ -157,6 +157,11 @@ export const faults = {
   MEMORY_BUDGET: { exit: 75, retry: true, hint: 'Raise memory_limit, or run fewer jobs at a time' },
   CANCELLED: { exit: 75, retry: true, hint: 'It was cancelled: run it again when it is wanted' },
   INTERRUPTED: { exit: 75, retry: true, hint: 'The daemon stopped while it ran: run it again' },
+  OVER_QUOTA: {
+    exit: 75,
+    retry: true,
+    hint: 'Delete backups, or ask an administrator for more: basaltctl quota set PROJECT --backups N',
+  },
   TOO_MANY: { exit: 75, retry: true, hint: 'Try again when fewer requests are under way' },
 
   PROTOCOL: { exit: 76, retry: false, hint: 'Use a basaltctl of the same version as basaltd' },

@@ -2,7 +2,15 @@
  *  Promises: `commit` resolves when the change is flushed to disk (W3), all of it or nothing; reading never waits.
  *  Knows nothing of LMDB: that is `lmdb-catalog.ts`. */
 
-import type { BackupRecord, FactRecord, JobRecord, MountRecord, VolumeRecord } from './records.ts';
+import type {
+  BackupRecord,
+  FactRecord,
+  JobRecord,
+  MountRecord,
+  QuotaRecord,
+  VolumeRecord,
+} from './records.ts';
+import type { Usage } from './usage.ts';
 
 export interface Tables {
   readonly volumes: VolumeRecord;
@@ -10,6 +18,7 @@ export interface Tables {
   readonly jobs: JobRecord;
   readonly mounts: MountRecord;
   readonly facts: FactRecord;
+  readonly quotas: QuotaRecord;
 }
 
 export type TableName = keyof Tables;
@@ -39,6 +48,11 @@ export interface Catalog {
   /** All records of a table in the order of their ids, read while iterated. */
   all<T extends TableName>(table: T): Iterable<Tables[T]>;
   count(table: TableName): number;
+  /** What the backups of a project take, by one look. Within `commit` it counts what the change has put before. */
+  usage(project: string): Usage;
+  /** Resolves when usage is counted: at once, but for the first opening of a catalog of an earlier version. */
+  ready(): Promise<void>;
+  /** A Fault that `change` throws is thrown on, and nothing is kept: a check and what it allows are one step. */
   commit(change: (changes: Changes) => void): Promise<void>;
   close(): Promise<void>;
 }

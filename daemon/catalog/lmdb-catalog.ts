@@ -11,6 +11,7 @@ import { Fault } from '../base/faults.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
 import type { BackupOrders, Catalog, Changes, TableName, Tables } from './catalog.ts';
 import type { BackupRecord } from './records.ts';
+import { counted, minus, noUsage, plus, type Usage } from './usage.ts';
 
 /** Address space, not memory: the file grows with what is in it. */
 const mapBytes = 64 * 1024 ** 3;
@@ -20,7 +21,12 @@ interface Database {
   readonly tables: { readonly [T in TableName]: Table<Tables[T], string> };
   /** Keys of `backup-order.ts`; what they lead to is the id at their end. */
   readonly orders: Table<null>;
+  /** Usage by project, under `usageKey`; `usageBuilt` says that it is there. */
+  readonly usage: Table<Usage, string>;
 }
+
+const usageKey = (project: string): string => `project ${project}`;
+const usageBuilt = 'built';
 
 /** Where the mark of a data file is in its first page. Source: MDB_meta behind the page header of the library's LMDB. */
 const markOffset = 24;
@@ -43,7 +49,7 @@ export function openLmdbCatalog(path: string): Catalog {
     path,
     noSubdir: true,
     mapSize: mapBytes,
-    maxDbs: 8,
+    maxDbs: 32,
     overlappingSync: false,
     commitDelay: 0,
   });
@@ -55,9 +61,12 @@ export function openLmdbCatalog(path: string): Catalog {
       jobs: root.openDB({ name: 'jobs' }),
       mounts: root.openDB({ name: 'mounts' }),
       facts: root.openDB({ name: 'facts' }),
+      quotas: root.openDB({ name: 'quotas' }),
     },
     orders: root.openDB({ name: 'orders' }),
+    usage: root.openDB({ name: 'usage' }),
   };
+  const built = buildUsage(database);
   const table = <T extends TableName>(name: T) =>
     database.tables[name] as unknown as Table<Tables[T], string>;
   return {
@@ -67,9 +76,24 @@ export function openLmdbCatalog(path: string): Catalog {
     },
     count: (name) => (table(name).getStats() as { entryCount: number }).entryCount,
     backups: backupOrders(database),
+    usage: (project) => database.usage.get(usageKey(project)) ?? noUsage,
+    ready: () => built,
     commit: (change) => commit(database, change),
     close: () => root.close(),
   };
+}
+
+/** Counts what a catalog of an earlier version did not: once in the life of a catalog. Later commits queue up behind it. */
+async function buildUsage({ root, tables, usage }: Database): Promise<void> {
+  if (usage.get(usageBuilt) !== undefined) return;
+  await root.transaction(() => {
+    const sums = new Map<string, Usage>();
+    for (const { value } of tables.backups.getRange({})) {
+      sums.set(value.project_id, plus(sums.get(value.project_id) ?? noUsage, counted(value)));
+    }
+    for (const [project, sum] of sums) void usage.put(usageKey(project), sum);
+    void usage.put(usageBuilt, noUsage);
+  });
 }
 
 function backupOrders({ orders, tables }: Database): BackupOrders {
@@ -117,10 +141,22 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
   };
 }
 
-async function commit({ root, tables, orders }: Database, change: (changes: Changes) => void): Promise<void> {
+async function commit(
+  { root, tables, orders, usage }: Database,
+  change: (changes: Changes) => void,
+): Promise<void> {
+  const account = (backup: BackupRecord, combine: typeof plus) => {
+    const key = usageKey(backup.project_id);
+    void usage.put(key, combine(usage.get(key) ?? noUsage, counted(backup)));
+  };
   const order = (before: BackupRecord | undefined, now: BackupRecord | undefined) => {
-    if (before !== undefined) for (const key of orderKeys(before)) void orders.remove([...key]);
-    if (now !== undefined) for (const key of orderKeys(now)) void orders.put([...key], null);
+    if (before !== undefined) {
+      for (const key of orderKeys(before)) void orders.remove([...key]);
+      account(before, minus);
+    }
+    if (now === undefined) return;
+    for (const key of orderKeys(now)) void orders.put([...key], null);
+    account(now, plus);
   };
   try {
     // A child transaction: what a change has put before it throws is not kept.
@@ -138,6 +174,8 @@ async function commit({ root, tables, orders }: Database, change: (changes: Chan
     });
     await root.flushed; // W3
   } catch (thrown) {
+    // What a change refuses by itself is not the storage's fault.
+    if (thrown instanceof Fault) throw thrown;
     const message = `Cannot write to the catalog: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
     throw new Fault('STORAGE_FAILED', message, { cause: thrown });
   }

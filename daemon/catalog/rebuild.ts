@@ -40,7 +40,7 @@ export function keepingLocal(fresh: BackupRecord, known: BackupRecord | undefine
 export const volumeOf = (manifest: Manifest): VolumeRecord => ({
   id: manifest.volume.id,
   name: manifest.volume.name,
-  project_id: manifest.backup.project_id,
+  project_id: manifest.volume.project_id ?? manifest.backup.project_id,
   source: manifest.volume.source,
   status: 'available',
   size_bytes: manifest.volume.size_bytes,

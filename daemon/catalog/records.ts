@@ -88,3 +88,11 @@ export interface FactRecord {
   readonly id: string;
   readonly value: string;
 }
+
+/** What a project may have at most, where an administrator has said so; null: the default of the settings. -1: no limit. */
+export interface QuotaRecord {
+  /** The project. */
+  readonly id: string;
+  readonly backups: number | null;
+  readonly backup_gigabytes: number | null;
+}

@@ -90,6 +90,22 @@ export const settings = {
     live: false,
     cinder: 'backup_max_operations',
   }),
+  quota_backups: setting({
+    shape: shape.integer(-1, 2 ** 31 - 1),
+    initial: () => -1,
+    about:
+      "Backups that a project may have, unless `basaltctl quota set` says otherwise; -1: no limit. Cinder's default is 10: here whoever owns the host owns the backups.",
+    live: false,
+    cinder: 'quota_backups',
+  }),
+  quota_backup_gigabytes: setting({
+    shape: shape.integer(-1, 2 ** 31 - 1),
+    initial: () => -1,
+    about:
+      "GiB that the backups of a project may have together: each counts the whole size of its volume, rounded up, also an incremental one. -1: no limit; Cinder's default is 1000.",
+    live: false,
+    cinder: 'quota_backup_gigabytes',
+  }),
   read_rate: setting({
     shape: shape.size(0, 1024 * GiB),
     initial: () => 0,

@@ -48,7 +48,7 @@ export const size = (min: number, max: number): Shape<number> => ({
 export const integer = (min: number, max: number): Shape<number> => ({
   takes: `a whole number from ${min} to ${max}`,
   read: (value) => {
-    const number = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
+    const number = typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value;
     return typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max
       ? number
       : undefined;

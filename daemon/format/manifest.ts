@@ -33,7 +33,14 @@ const manifestShape = z
       created_at: shortText,
       data_timestamp: shortText,
     }),
-    volume: z.object({ id: shortText, name: text, source: text, size_bytes: bytes }),
+    volume: z.object({
+      id: shortText,
+      name: text,
+      source: text,
+      size_bytes: bytes,
+      /** Absent where it is the one of the backup. */
+      project_id: shortText.optional(),
+    }),
     map: z.object({
       block_bytes: blockBytes,
       height: z.int().min(1).max(8),

@@ -13,13 +13,16 @@ import { openSource } from '../devices/source.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields } from '../repository/repository.ts';
-import { findVolume } from './find.ts';
+import { findVolume, findVolumeAnywhere } from './find.ts';
 import type { JobContext } from './jobs.ts';
 import { type Services, timestamp, withMemory } from './services.ts';
 
 export interface BackupOrder {
   readonly volume: string;
+  /** The backup belongs to it, and counts against its quota, whosever the volume is. */
   readonly project: string;
+  /** True for an administrator: the volume may be of another project. */
+  readonly anyVolume: boolean;
   readonly incremental: boolean;
   readonly force: boolean;
   /** Rate of this job alone, in bytes a second; 0: none. */
@@ -36,15 +39,16 @@ export async function createBackup(
   order: BackupOrder,
 ): Promise<{ backup: BackupRecord; job: JobRecord }> {
   const { catalog, jobs, busyVolumes: busy } = services;
-  const volume = findVolume(catalog, order.volume, order.project);
+  const find = order.anyVolume ? findVolumeAnywhere : findVolume;
+  const volume = find(catalog, order.volume, order.project);
   refuseUnlessIdle(services, volume);
-  const parent = order.incremental ? parentOf(services, volume) : undefined;
+  const parent = order.incremental ? parentOf(services, volume, order.project) : undefined;
   await (await services.repository.get()).requireWritable();
   const sizeBytes = await probeSource(services, volume, order.force);
   const backup = newRecord(services, order, volume, parent, sizeBytes);
   let manifest: Manifest | undefined;
   // Another request may have come between: nothing awaits from here until the record is on its way.
-  refuseUnlessIdle(services, findVolume(catalog, volume.id, order.project));
+  refuseUnlessIdle(services, find(catalog, volume.id, order.project));
   busy.add(volume.id);
   try {
     const job = await jobs.submit({
@@ -54,6 +58,7 @@ export async function createBackup(
       volume_id: volume.id,
       bytes_per_second: order.rate,
       begin: (changes) => {
+        services.quotas.require(backup.project_id, sizeBytes);
         changes.put('backups', backup);
         changes.put('volumes', { ...volume, status: 'backing-up', size_bytes: sizeBytes });
       },
@@ -90,11 +95,11 @@ function refuseUnlessIdle({ busyVolumes: busy }: Services, volume: VolumeRecord)
   throw new Fault('VOLUME_BUSY', `Cannot back up volume "${volume.name}": its status is "${volume.status}"`);
 }
 
-/** The latest available backup of the volume in its project. */
-function parentOf({ catalog }: Services, volume: VolumeRecord): BackupRecord {
+/** The latest available backup of the volume in the project that the new one is for: others' backups are not there. */
+function parentOf({ catalog }: Services, volume: VolumeRecord, project: string): BackupRecord {
   let latest: BackupRecord | undefined;
   for (const backup of catalog.backups.ofVolume(volume.id)) {
-    if (backup.project_id !== volume.project_id) continue;
+    if (backup.project_id !== project) continue;
     if (backup.status !== 'available' && backup.status !== 'restoring') continue;
     if (latest === undefined || backup.data_timestamp > latest.data_timestamp) latest = backup;
   }
@@ -196,7 +201,13 @@ function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): M
       created_at,
       data_timestamp,
     },
-    volume: { id: volume.id, name: volume.name, source: volume.source, size_bytes: source.sizeBytes },
+    volume: {
+      id: volume.id,
+      name: volume.name,
+      source: volume.source,
+      size_bytes: source.sizeBytes,
+      ...(volume.project_id === project_id ? {} : { project_id: volume.project_id }),
+    },
     consistency:
       source.usedBy.length === 0 ? 'clean' : `crash-consistent: ${source.usedBy.join('; ')}`.slice(0, 1000),
   };

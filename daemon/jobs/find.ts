@@ -31,6 +31,19 @@ export function findVolume(catalog: Catalog, reference: string, project: string)
   return volume;
 }
 
+/** For an administrator, who may back up a volume of another project on behalf of his own: a volume of his project goes first. */
+export function findVolumeAnywhere(catalog: Catalog, reference: string, project: string): VolumeRecord {
+  const known = catalog.get('volumes', reference);
+  if (known !== undefined) return known;
+  const named = [...catalog.all('volumes')].filter(({ name }) => name === reference);
+  const [volume, another] = named;
+  const own = named.find(({ project_id }) => project_id === project);
+  if (own !== undefined) return own;
+  if (volume === undefined) throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${reference}"`);
+  if (another === undefined) return volume;
+  throw new Fault('AMBIGUOUS_NAME', `Cannot tell which volume "${reference}" is: several projects have one`);
+}
+
 export function findBackup(catalog: Catalog, reference: string, project: string): BackupRecord {
   const [backup, another] = find(
     catalog.backups.named(reference),

@@ -9,6 +9,7 @@ import type { Rate } from '../pipeline/rate.ts';
 import type { View } from '../view/view.ts';
 import type { JobContext, Jobs } from './jobs.ts';
 import type { Operations } from './operations.ts';
+import type { Quotas } from './quotas.ts';
 import type { RepositoryHolder } from './repository-holder.ts';
 
 export interface Services {
@@ -17,6 +18,7 @@ export interface Services {
   readonly repository: RepositoryHolder;
   readonly budget: Budget;
   readonly operations: Operations;
+  readonly quotas: Quotas;
   readonly native: Native;
   readonly clock: Clock;
   /** Name of this host, as records have it. */

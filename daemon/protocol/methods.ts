@@ -9,6 +9,8 @@ import type {
   JobValue,
   LimitValue,
   MountValue,
+  QuotaUsageValue,
+  QuotaValue,
   RangeValue,
   RepositoryStatisticsValue,
   RepositoryValue,
@@ -245,6 +247,28 @@ export const methods = {
     needs: 'admin',
     params: z.strictObject({ read: shape.rate.optional(), write: shape.rate.optional() }),
     answer: 'the rates',
+  }),
+  'quota.show': method<QuotaValue>()({
+    summary: 'Shows what a project may have at most.',
+    needs: 'project',
+    params: z.strictObject({ ...inProject }),
+    answer: 'its limits; -1: none',
+  }),
+  'quota.set': method<QuotaValue>()({
+    summary: 'Changes what a project may have at most. What it has already stays.',
+    needs: 'admin',
+    params: z.strictObject({
+      backups: shape.quota.nullable().optional().describe('-1: no limit; null: the default again'),
+      backup_gigabytes: shape.quota.nullable().optional().describe('-1: no limit; null: the default again'),
+      ...inProject,
+    }),
+    answer: 'its limits',
+  }),
+  'quota.usage': method<QuotaUsageValue>()({
+    summary: 'Shows what the backups of a project take, and what it may have.',
+    needs: 'project',
+    params: z.strictObject({ ...inProject }),
+    answer: 'usage and limits',
   }),
   'repository.init': method<RepositoryValue>()({
     summary: 'Makes the repository that the daemon was started with.',

@@ -36,3 +36,7 @@ export const rate = z
   .max(2 ** 50)
   .describe('bytes a second; 0: no limit');
 export const limit = z.int().min(1).max(1000).default(1000);
+export const quota = z
+  .int()
+  .min(-1)
+  .max(2 ** 31 - 1);

@@ -78,6 +78,32 @@ export interface LimitValue {
   write_bytes_per_second: number;
 }
 
+/** What a project may have at most; -1: no limit. */
+export interface QuotaValue {
+  project_id: string;
+  backups: number;
+  backup_gigabytes: number;
+}
+
+export interface QuotaLine {
+  /** Backups in status creating are reserved, all others in use, also those in status error. */
+  in_use: number;
+  reserved: number;
+  limit: number;
+}
+
+export interface QuotaUsageValue {
+  project_id: string;
+  backups: QuotaLine;
+  /** Whole GiB of the volumes, each backup rounded up. */
+  backup_gigabytes: QuotaLine;
+  /** Sum of the sizes of the volumes. */
+  logical_bytes: number;
+  /** Of them what no backup before had, and what that takes in the repository. */
+  new_bytes: number;
+  stored_bytes: number;
+}
+
 export interface MountValue {
   id: string;
   backup_id: string;

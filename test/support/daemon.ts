@@ -12,6 +12,7 @@ import {
   realpathSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,6 +39,8 @@ export interface DaemonOptions {
   readonly parent?: string;
   /** True: the daemon is told of its state folder by way of a symbolic link. */
   readonly linked?: boolean;
+  /** Lines of its settings file (TOML). */
+  readonly settings?: string;
   /** False: the repository is not made. */
   readonly init?: boolean;
 }
@@ -111,10 +114,15 @@ export class Daemon {
   }
 
   async start(): Promise<void> {
-    const { memoryLimit } = this.#options;
+    const { memoryLimit, settings } = this.#options;
     const stateDir = this.#options.linked === true ? join(this.folder, 'link') : this.stateDir;
     const words = ['--state-dir', stateDir, '--repository', this.repositoryDir];
     if (memoryLimit !== undefined) words.push('--memory-limit', memoryLimit);
+    if (settings !== undefined) {
+      const file = join(this.folder, 'basaltd.toml');
+      writeFileSync(file, settings);
+      words.push('--config', file);
+    }
     const child = spawn(process.execPath, [daemonMain, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {

@@ -25,10 +25,11 @@ export const backupHandlers = ({
   | 'backup.record.export'
   | 'backup.record.import'
 > => ({
-  'backup.create': async ({ volume, project, incremental, force, properties, rate, ...rest }) => {
+  'backup.create': async ({ volume, project, incremental, force, properties, rate, ...rest }, caller) => {
     const { name = null, description = null, container = null, availability_zone = null } = rest;
     const named = { name, description, container, availability_zone };
-    const order = { volume, project, incremental, force, properties, rate, ...named };
+    const scope = { volume, project, anyVolume: caller.admin };
+    const order = { ...scope, incremental, force, properties, rate, ...named };
     const { backup, job } = await createBackup(services, order);
     return { backup: presentBackup(backup), job_id: job.id };
   },

@@ -39,6 +39,8 @@ test('without a file and flags every setting has its default and says so', async
     restore_dir: '/var/lib/basalt/restored',
     memory_limit: 256 * MiB,
     max_operations: 15,
+    quota_backups: -1,
+    quota_backup_gigabytes: -1,
     read_rate: 0,
     write_rate: 0,
     io_priority: 'none',

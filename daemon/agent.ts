@@ -77,11 +77,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const startedAtMs = systemClock.now();
   const unlock = await lockState(native, values.state_dir);
   undo.push(unlock);
-  const catalogPath = join(values.state_dir, 'catalog.mdb');
-  await requireCatalogFile(catalogPath);
-  const catalog = openLmdbCatalog(catalogPath);
+  const catalog = await openCatalog(values.state_dir);
   undo.push(() => catalog.close());
-  await catalog.ready();
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
   const viewDirectory = await realViewDirectory(values.view_dir);
@@ -132,6 +129,14 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   notifier.ready();
   const { socket, view_dir: viewDir } = values;
   log.info({ socket, repository: repository.url, viewDir, hash: native.hashImplementation() }, 'Ready');
+}
+
+async function openCatalog(stateDirectory: string): Promise<Catalog> {
+  const path = join(stateDirectory, 'catalog.mdb');
+  await requireCatalogFile(path);
+  const catalog = openLmdbCatalog(path);
+  await catalog.ready();
+  return catalog;
 }
 
 /** What a daemon that was killed left on this host; needs no repository. */

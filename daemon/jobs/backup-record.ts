@@ -104,7 +104,9 @@ export async function importRecord(services: Services, order: ImportOrder): Prom
   await services.catalog.commit((changes) => {
     // Asked again within the transaction: the same record may come twice at the same time.
     taken = isKnown(services, record.id);
-    if (!taken) changes.put('backups', backup);
+    if (taken) return;
+    services.quotas.require(backup.project_id, backup.size_bytes);
+    changes.put('backups', backup);
   });
   if (taken) throw alreadyThere(record.id);
   return backup;

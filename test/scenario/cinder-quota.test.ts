@@ -216,3 +216,25 @@ test('quota: an administrator backs up a volume of another project, at the cost 
   });
   expect(await usages('vault')).toBe(2);
 });
+
+test('quota: an imported record counts in the project that imports it, and is refused where it would be too much', async () => {
+  const daemon = await daemonForTest();
+  await addNoise(daemon, 'v', 100_000, 1);
+  const { id } = await daemon.backUp('v');
+  const record = await daemon.call('backup.record.export', { backup: id });
+  await daemon.stop();
+  rmSync(`${daemon.stateDir}/catalog.mdb`);
+  await daemon.start();
+  await daemon.call('quota.set', { project: 'web', backup_gigabytes: 0 });
+  const words = ['backup', 'record', 'import', record.backup_service, record.backup_url];
+  expect(await daemon.basaltctl('--project', 'web', ...words)).toMatchObject({ status: 75 });
+  expect(await daemon.call('quota.usage', { project: 'web' })).toMatchObject({
+    backups: { in_use: 0, reserved: 0 },
+  });
+  await daemon.call('quota.set', { project: 'web', backup_gigabytes: 1 });
+  expect(await daemon.basaltctl('--project', 'web', ...words)).toMatchObject({ status: 0 });
+  expect(await daemon.call('quota.usage', { project: 'web' })).toMatchObject({
+    backups: { in_use: 1 },
+    backup_gigabytes: { in_use: 1, limit: 1 },
+  });
+});

@@ -33,7 +33,7 @@
       "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "FUSE_USE_VERSION=312", "_FILE_OFFSET_BITS=64"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17"],
       "cflags_cc": ["-std=c++20", "-O2", "-g1", "-fexceptions", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-Wno-cast-function-type", "-fvisibility=hidden"],
-      "libraries": ["-lzstd", "-llmdb", "-lfuse3", "-lpthread"]
+      "libraries": ["-lzstd", "-lz", "-lbz2", "-llmdb", "-lfuse3", "-lpthread"]
     }
   ]
 }

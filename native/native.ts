@@ -92,6 +92,52 @@ export interface WriteCounts {
   readonly unchangedBytes: number;
 }
 
+export interface HashChunksParts {
+  /** File descriptor to read from at `position`; -1 where `input` holds the bytes already. */
+  readonly fd: number;
+  /** From `openDirect`, for the same file; -1: none. */
+  readonly directFd: number;
+  readonly position: number;
+  readonly length: number;
+  /** The last block may be shorter, and is hashed as it is. */
+  readonly blockBytes: number;
+  readonly input: Uint8Array;
+  /** Receives 32 bytes a block: its SHA-256. */
+  readonly hashes: Uint8Array;
+  /** Receives a byte a block: 1 where it is all zeros. */
+  readonly zeros: Uint8Array;
+}
+
+export interface PackedChunk {
+  /** Bytes of the input that came out; fewer than all where the output had no room for more. */
+  readonly consumed: number;
+  readonly produced: number;
+  /** bz2: first bit, number of bits and CRC of each block in the output. */
+  readonly blocks: Uint32Array;
+}
+
+/** One object of a Cinder backup in the making: what must go through it in order. One call of each method at a time. */
+export interface ChunkEncoder {
+  /** Adds to the MD5 of the object, and to the check of its zlib stream. */
+  digest(bytes: Uint8Array): Promise<void>;
+  /** zstd: compresses `input` behind what came before; called again with what was not consumed, and until it is `done`.
+   *  `sizeMax`: no more than that comes in all. */
+  compress(parts: {
+    readonly input: Uint8Array;
+    readonly output: Uint8Array;
+    readonly end: boolean;
+    readonly sizeMax: number;
+  }): Promise<{ readonly consumed: number; readonly produced: number; readonly done: boolean }>;
+  /** bz2: moves the bits of packed blocks together, in place; gives the whole bytes that there are now. */
+  join(bytes: Uint8Array, blocks: Uint32Array): Promise<number>;
+  /** At once. The end of a zlib or bz2 stream. */
+  tail(algorithm: 'zlib' | 'bz2'): Buffer;
+  /** At once. The head of the frame, which goes before all that `compress` gave. */
+  zstdHead(sizeBytes: number): Buffer;
+  /** At once. MD5 of all that was digested; ends the digest. */
+  md5(): Buffer;
+}
+
 export interface FuseOptions {
   readonly mountPoint: string;
   /** Memory for cached slots: a part of the arena, a multiple of `slotBytes`. */
@@ -147,6 +193,17 @@ export interface Native {
   openIndex(path: string, mapBytes: number): BlockIndex;
   decode(parts: DecodeParts): Promise<number>;
   write(parts: WriteParts): Promise<WriteCounts>;
+
+  /** Reads, finds zeros, and makes the SHA-256 of every block. */
+  hashChunks(parts: HashChunksParts): Promise<void>;
+  /** Compresses a piece of an object by itself: raw deflate that ends at a byte, or single bz2 blocks. Holds nothing back:
+   *  at least 512 KiB come out where `output` has 1 MiB. */
+  packChunk(parts: {
+    readonly algorithm: 'zlib' | 'bz2';
+    readonly input: Uint8Array;
+    readonly output: Uint8Array;
+  }): Promise<PackedChunk>;
+  openChunkEncoder(): ChunkEncoder;
 
   /** The next run of data or hole at or after `position`, by SEEK_DATA/SEEK_HOLE; a device without them is all data.
    *  `undefined` at the end. */

@@ -26,8 +26,11 @@ import { addMount } from './commands/mount.ts';
 import { addQuotaSet } from './commands/quota/set.ts';
 import { addQuotaShow } from './commands/quota/show.ts';
 import { addQuotaUsage } from './commands/quota/usage.ts';
+import { addRepositoryAdd } from './commands/repository/add.ts';
 import { addRepositoryCheck } from './commands/repository/check.ts';
 import { addRepositoryInit } from './commands/repository/init.ts';
+import { addRepositoryList } from './commands/repository/list.ts';
+import { addRepositoryRemove } from './commands/repository/remove.ts';
 import { addRepositoryShow } from './commands/repository/show.ts';
 import { addRepositoryStats } from './commands/repository/stats.ts';
 import { addStatus } from './commands/status.ts';
@@ -86,7 +89,15 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
   [
     'repository',
     'Where backups are kept',
-    [addRepositoryInit, addRepositoryShow, addRepositoryCheck, addRepositoryStats],
+    [
+      addRepositoryInit,
+      addRepositoryAdd,
+      addRepositoryList,
+      addRepositoryShow,
+      addRepositoryRemove,
+      addRepositoryCheck,
+      addRepositoryStats,
+    ],
   ],
   ['catalog', "The daemon's fast copy of what the repository holds", [addCatalogRebuild]],
   ['config', 'The settings of the daemon', [addConfigCheck, addConfigShow]],

@@ -9,6 +9,8 @@ import { createOutput, type Format, type Output } from './output/print.ts';
 import { progressOn } from './output/progress.ts';
 import { failureOfJob, waitForJob } from './wait.ts';
 
+/** Name of the repository that the daemon was started with. */
+export const defaultRepository = 'default';
 export const defaultSocketPath = '/run/basalt/basaltd.sock';
 
 export interface GlobalOptions {

@@ -16,10 +16,12 @@ import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog, requireCatalogFile } from './catalog/lmdb-catalog.ts';
+import { defaultRepository } from './catalog/records.ts';
 import { machineMemory, usableMemory } from './config/check.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
+import { daemonHandlers } from './control/handlers/daemon.ts';
 import { jobHandlers } from './control/handlers/job.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
 import { quotaHandlers } from './control/handlers/quota.ts';
@@ -33,13 +35,14 @@ import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
 import { recoverBackups, recoverJobs } from './jobs/recover.ts';
+import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
 import type { Services } from './jobs/services.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
 import { divideMemory, type MemoryShares } from './memory/shares.ts';
 import { Rate } from './pipeline/rate.ts';
-import { openLocation } from './repository/locations.ts';
+import { openLocation, parseRepositoryUrl } from './repository/locations.ts';
 import { detachLoopsBelow } from './view/file-system-mount.ts';
 import { openView, type View } from './view/view.ts';
 
@@ -75,8 +78,7 @@ export async function startAgent(effective: EffectiveSettings, log: Logger): Pro
 async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): Promise<void> {
   const { values } = effective;
   const startedAtMs = systemClock.now();
-  const unlock = await lockState(native, values.state_dir);
-  undo.push(unlock);
+  undo.push(await lockState(native, values.state_dir));
   const catalog = await openCatalog(values.state_dir);
   undo.push(() => catalog.close());
   const jobs = new Jobs({ catalog, clock: systemClock, log });
@@ -87,16 +89,16 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   native.setDevicePriority(values.io_priority);
   const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
   const hostId = await hostIdOf(catalog);
-  const repository = openHolder(effective, hostId, shares, async () => {
-    for (const line of await recoverBackups(services)) log.warn(line);
-  });
-  undo.push(() => repository.close());
+  const recover = async (name: string) =>
+    (await recoverBackups(services, name)).forEach((line) => log.warn(line));
+  const repositories = openRepositories(effective, catalog, hostId, shares, recover);
+  undo.push(() => repositories.close());
 
   let view: View | undefined;
   const services: Services = {
     catalog,
     jobs,
-    repository,
+    repositories,
     budget: shares.budget,
     operations: new Operations(values.max_operations),
     quotas: quotasOf(catalog, effective),
@@ -127,8 +129,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(() => jobs.stop());
   undo.push(() => notifier.stopping());
   notifier.ready();
-  const { socket, view_dir: viewDir } = values;
-  log.info({ socket, repository: repository.url, viewDir, hash: native.hashImplementation() }, 'Ready');
+  const { socket, repository, view_dir: viewDir } = values;
+  log.info({ socket, repository, viewDir, hash: native.hashImplementation() }, 'Ready');
 }
 
 async function openCatalog(stateDirectory: string): Promise<Catalog> {
@@ -186,38 +188,51 @@ function cappedMemory(limitBytes: number, log: Logger): number {
   return usableBytes;
 }
 
-/** The repository may be missing now and there later: the daemon starts all the same, and says so. */
+/** A repository may be missing now and there later: the daemon starts all the same, and says so. */
 async function openAndRecover(services: Services, log: Logger): Promise<void> {
-  try {
-    await services.repository.get();
-  } catch (thrown) {
-    const { code, message, hint } = toFault(thrown);
-    log.warn({ code, hint }, `${message}; going on without the repository`);
+  for (const { id, holder } of services.repositories.list()) {
+    try {
+      await holder.get();
+    } catch (thrown) {
+      const { code, message, hint } = toFault(thrown);
+      log.warn({ code, hint }, `${message}; going on without repository "${id}"`);
+    }
   }
 }
 
 /** `onOpen` puts right what a killed daemon left half-done: at the start, or whenever the repository is there again. */
-function openHolder(
+function openRepositories(
   { values }: EffectiveSettings,
+  catalog: Catalog,
   hostId: string,
   shares: MemoryShares,
-  onOpen: () => Promise<void>,
-): RepositoryHolder {
-  const location = openLocation({
-    url: values.repository,
-    user: hostId,
-    indexFolder: values.state_dir,
-    memory: shares.repository,
-    native,
-    compressionLevel: values.compression_level,
-  });
-  return new RepositoryHolder({
-    url: location.url,
-    open: () => location.open(),
-    onOpen,
-    init: (blockBytes) =>
-      location.init(blockBytes ?? values.block_bytes, new Date(systemClock.now()).toISOString()),
-  });
+  onOpen: (name: string) => Promise<void>,
+): Repositories {
+  const openIds = new Set<string>();
+  const hold = ({ id, url, read_only: readOnly }: RepositoryOrder): RepositoryHolder => {
+    const isInitial = id === defaultRepository;
+    const location = openLocation({
+      url,
+      user: hostId,
+      indexFolder: values.state_dir,
+      lend: isInitial
+        ? () => Promise.resolve({ ...shares.repository, release: () => undefined })
+        : shares.further,
+      openIds,
+      readOnly,
+      native,
+      compressionLevel: values.compression_level,
+    });
+    return new RepositoryHolder({
+      url,
+      open: () => location.open(),
+      onOpen: () => onOpen(id),
+      init: (blockBytes) =>
+        location.init(blockBytes ?? values.block_bytes, new Date(systemClock.now()).toISOString()),
+    });
+  };
+  const initial = { id: defaultRepository, ...parseRepositoryUrl(values.repository), read_only: false };
+  return new Repositories({ catalog, clock: systemClock, initial, hold, parse: parseRepositoryUrl });
 }
 
 const quotasOf = (catalog: Catalog, { values }: EffectiveSettings): Quotas =>
@@ -235,6 +250,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
       ...jobHandlers(parts),
       ...quotaHandlers(parts),
       ...repositoryHandlers(parts),
+      ...daemonHandlers(parts),
     },
     socketPath: values.socket,
     adminGroup: values.admin_group,
@@ -243,12 +259,13 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
   });
 }
 
-function startNotifier({ jobs, clock, repository }: Services, log: Logger): Notifier {
+function startNotifier({ jobs, clock, repositories }: Services, log: Logger): Notifier {
   const isAlive = () => jobs.counts.running === 0 || clock.now() - jobs.lastProgressAtMs < hangMs;
   const notifier = createNotifier({ native, environment: { ...process.env }, isAlive, log });
   // Ours alone: a program that we start must not speak for the daemon.
   for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete process.env[name];
-  const tell = () => notifier.status(statusLine(jobs.active(), repository.fault));
+  const tell = () =>
+    notifier.status(statusLine(jobs.active(), repositories.known(defaultRepository).holder.fault));
   const timer = setInterval(tell, statusEveryMs).unref();
   const close = () => {
     clearInterval(timer);

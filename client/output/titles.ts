@@ -6,6 +6,7 @@ import type {
   JobValue,
   MountValue,
   RangeValue,
+  RepositoryValue,
   SettingValue,
   VolumeValue,
 } from '../../daemon/protocol/values.ts';
@@ -33,6 +34,7 @@ export const backupTitles = {
   volume_name: 'Volume',
   container: 'Container',
   parent_id: 'Parent',
+  repository: 'Repository',
   stored_bytes: 'Stored',
   project_id: 'Project ID',
   size: 'Size (whole GiB)',
@@ -87,6 +89,17 @@ export const settingTitles = {
   origin: 'Origin',
   about: 'About',
 } as const satisfies Record<keyof SettingValue, string>;
+
+export const repositoryTitles = {
+  name: 'Name',
+  kind: 'Kind',
+  status: 'Status',
+  url: 'URL',
+  read_only: 'Read Only',
+  created_at: 'Created At',
+  id: 'ID',
+  block_bytes: 'Block Size',
+} as const satisfies Record<keyof RepositoryValue, string>;
 
 export const rangeTitles = {
   offset: 'Offset',

@@ -63,6 +63,11 @@ export const faults = {
   SOURCE_UNUSABLE: { exit: 66, retry: false, hint: 'A source is a regular file or a block device' },
   OBJECT_MISSING: { exit: 66, retry: false, hint: 'Run: basaltctl repository check' },
   REPOSITORY_MISSING: { exit: 66, retry: false, hint: 'Make one with: basaltctl repository init' },
+  REPOSITORY_UNKNOWN: {
+    exit: 66,
+    retry: false,
+    hint: 'List the repositories with: basaltctl repository list',
+  },
   FILESYSTEM_UNKNOWN: {
     exit: 66,
     retry: false,
@@ -143,6 +148,16 @@ export const faults = {
     exit: 75,
     retry: true,
     hint: 'Wait for its job to end, or unmount it: basaltctl job list, basaltctl view list',
+  },
+  REPOSITORY_USED: {
+    exit: 75,
+    retry: false,
+    hint: 'Add --force to forget the records of its backups; what the repository holds stays as it is',
+  },
+  BACKUP_HAS_DEPENDENTS: {
+    exit: 75,
+    retry: false,
+    hint: 'Delete the backups that depend on it first, the newest first: basaltctl backup list --long',
   },
   REPOSITORY_LOCKED: {
     exit: 75,

@@ -51,6 +51,8 @@ export const viewSlotBytes = 256 * KiB;
 export const viewOpenBackupsMax = 8;
 /** Longest name of a file or folder. Source: Linux, NAME_MAX. */
 export const fileNameBytesMax = 255;
+/** Repositories of one daemon: each native one that is open has memory of its own. */
+export const repositoriesMax = 8;
 /** How long the view waits for reads under way when it closes. */
 export const viewCloseTimeoutMs = 2000;
 /** How long one command that mounts, unmounts or looks at a device may take. */

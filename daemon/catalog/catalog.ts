@@ -8,6 +8,7 @@ import type {
   JobRecord,
   MountRecord,
   QuotaRecord,
+  RepositoryRecord,
   VolumeRecord,
 } from './records.ts';
 import type { Usage } from './usage.ts';
@@ -19,6 +20,7 @@ export interface Tables {
   readonly mounts: MountRecord;
   readonly facts: FactRecord;
   readonly quotas: QuotaRecord;
+  readonly repositories: RepositoryRecord;
 }
 
 export type TableName = keyof Tables;

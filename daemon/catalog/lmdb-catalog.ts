@@ -10,7 +10,7 @@ import { type Key, open, type RootDatabase, type Database as Table } from 'lmdb'
 import { Fault } from '../base/faults.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
 import type { BackupOrders, Catalog, Changes, TableName, Tables } from './catalog.ts';
-import type { BackupRecord } from './records.ts';
+import { type BackupRecord, defaultRepository } from './records.ts';
 import { counted, minus, noUsage, plus, type Usage } from './usage.ts';
 
 /** Address space, not memory: the file grows with what is in it. */
@@ -62,6 +62,7 @@ export function openLmdbCatalog(path: string): Catalog {
       mounts: root.openDB({ name: 'mounts' }),
       facts: root.openDB({ name: 'facts' }),
       quotas: root.openDB({ name: 'quotas' }),
+      repositories: root.openDB({ name: 'repositories' }),
     },
     orders: root.openDB({ name: 'orders' }),
     usage: root.openDB({ name: 'usage' }),
@@ -70,9 +71,9 @@ export function openLmdbCatalog(path: string): Catalog {
   const table = <T extends TableName>(name: T) =>
     database.tables[name] as unknown as Table<Tables[T], string>;
   return {
-    get: (name, id) => table(name).get(id),
+    get: (name, id) => complete(name, table(name).get(id)),
     all: function* (name) {
-      for (const { value } of table(name).getRange({})) yield value;
+      for (const { value } of table(name).getRange({})) yield complete(name, value);
     },
     count: (name) => (table(name).getStats() as { entryCount: number }).entryCount,
     backups: backupOrders(database),
@@ -96,6 +97,13 @@ async function buildUsage({ root, tables, usage }: Database): Promise<void> {
   });
 }
 
+/** What a record of an earlier version lacks. */
+const initialOfBackup = { repository: defaultRepository } as const;
+
+function complete<T>(name: TableName, record: T): T {
+  return name === 'backups' && record !== undefined ? { ...initialOfBackup, ...record } : record;
+}
+
 function backupOrders({ orders, tables }: Database): BackupOrders {
   /** The records behind the keys that begin with `prefix`; the id is the last part of a key. */
   function* behind(
@@ -112,7 +120,7 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
     for (const key of orders.getKeys({ start: begin, end: reverse ? low : high, reverse })) {
       const id = Array.isArray(key) ? key.at(-1) : undefined;
       const record = typeof id === 'string' && id !== after?.id ? tables.backups.get(id) : undefined;
-      if (record !== undefined) yield record;
+      if (record !== undefined) yield complete('backups', record);
     }
   }
   return {

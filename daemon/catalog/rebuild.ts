@@ -2,14 +2,15 @@
  *  Promises: the plan names every change; a manifest that is there becomes an available backup, a record whose manifest has
  *  gone is dropped, and a volume that only manifests know is registered again. */
 
-import type { Manifest } from '../format/manifest.ts';
+import type { BackupManifest } from '../format/manifest.ts';
 import type { BackupRecord, VolumeRecord } from './records.ts';
 
-/** The record of a backup as its manifest tells it; `now` is when it was learnt. */
-export function recordOf(manifest: Manifest, now: string): BackupRecord {
+/** The record of a backup as its manifest tells it; `now` is when it was learnt, `repository` the name of where. */
+export function recordOf(manifest: BackupManifest, repository: string, now: string): BackupRecord {
   const { backup, volume, statistics } = manifest;
   return {
     ...backup,
+    repository,
     status: 'available',
     fail_reason: '',
     volume_id: volume.id,
@@ -17,8 +18,8 @@ export function recordOf(manifest: Manifest, now: string): BackupRecord {
     size_bytes: volume.size_bytes,
     is_incremental: backup.parent_id !== null,
     updated_at: now,
-    root_digest: manifest.map.root,
-    object_count: Math.ceil(volume.size_bytes / manifest.map.block_bytes),
+    root_digest: manifest.map?.root ?? null,
+    object_count: manifest.object_count ?? objectCount(manifest),
     read_bytes: statistics.read_bytes,
     zero_bytes: statistics.zero_bytes,
     new_bytes: statistics.new_bytes,
@@ -36,8 +37,11 @@ export function keepingLocal(fresh: BackupRecord, known: BackupRecord | undefine
   return { ...fresh, project_id, name, description, metadata };
 }
 
+const objectCount = ({ map, volume }: BackupManifest): number =>
+  map === undefined ? 0 : Math.ceil(volume.size_bytes / map.block_bytes);
+
 /** The volume as a manifest tells it. */
-export const volumeOf = (manifest: Manifest): VolumeRecord => ({
+export const volumeOf = (manifest: BackupManifest): VolumeRecord => ({
   id: manifest.volume.id,
   name: manifest.volume.name,
   project_id: manifest.volume.project_id ?? manifest.backup.project_id,

@@ -3,6 +3,10 @@
 
 import type { FaultCode } from '../base/faults.ts';
 import type { BackupStatus } from '../format/backup-status.ts';
+import type { RepositoryKind } from '../format/manifest.ts';
+
+/** Name of the repository of the settings; records from before there were others are of it. */
+export const defaultRepository = 'default';
 
 export type VolumeStatus = 'available' | 'backing-up' | 'restoring-backup' | 'error_restoring';
 
@@ -17,8 +21,19 @@ export interface VolumeRecord {
   readonly created_at: string;
 }
 
+/** A repository beside the one of the settings. Its id is its name. */
+export interface RepositoryRecord {
+  readonly id: string;
+  readonly url: string;
+  readonly kind: RepositoryKind;
+  readonly read_only: boolean;
+  readonly created_at: string;
+}
+
 export interface BackupRecord {
   readonly id: string;
+  /** Name of the repository that holds it. */
+  readonly repository: string;
   readonly name: string | null;
   readonly description: string | null;
   readonly status: BackupStatus;

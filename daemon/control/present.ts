@@ -12,12 +12,12 @@ export const presentVolume = (record: VolumeRecord): VolumeValue => ({
   size: sizeInGiB(record.size_bytes),
 });
 
-export const presentBackup = (record: BackupRecord): BackupValue => ({
+/** `hasDependents`: others can't be read without it. */
+export const presentBackup = (record: BackupRecord, hasDependents: boolean): BackupValue => ({
   ...record,
   metadata: { ...record.metadata },
   size: sizeInGiB(record.size_bytes),
-  // In a native repository every backup is complete: none depends on another.
-  has_dependent_backups: false,
+  has_dependent_backups: hasDependents,
 });
 
 export function presentJob(report: JobReport): JobValue {

@@ -62,6 +62,18 @@ const manifestShape = z
 
 export type Manifest = z.infer<typeof manifestShape>;
 
+/** How a repository keeps its backups: in our own format, or in Cinder's. */
+export const repositoryKinds = ['native', 'cinder'] as const;
+export type RepositoryKind = (typeof repositoryKinds)[number];
+
+/** What a repository of any kind says of a backup. */
+export interface BackupManifest extends Pick<Manifest, 'backup' | 'volume' | 'statistics' | 'consistency'> {
+  /** Only in a native repository. */
+  readonly map?: Manifest['map'];
+  /** Data objects of the backup, where it has objects of its own. */
+  readonly object_count?: number;
+}
+
 const repositoryShape = z.object({
   format: z.literal(formatVersion),
   kind: z.literal('native'),

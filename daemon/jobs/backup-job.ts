@@ -10,7 +10,7 @@ import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
 import type { Source } from '../devices/device.ts';
 import { openSource } from '../devices/source.ts';
-import type { Manifest } from '../format/manifest.ts';
+import type { BackupManifest } from '../format/manifest.ts';
 import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields } from '../repository/repository.ts';
 import { findVolume, findVolumeAnywhere } from './find.ts';
@@ -19,6 +19,8 @@ import { type Services, timestamp, withMemory } from './services.ts';
 
 export interface BackupOrder {
   readonly volume: string;
+  /** Name of the repository that gets it. */
+  readonly repository: string;
   /** The backup belongs to it, and counts against its quota, whosever the volume is. */
   readonly project: string;
   /** True for an administrator: the volume may be of another project. */
@@ -42,11 +44,11 @@ export async function createBackup(
   const find = order.anyVolume ? findVolumeAnywhere : findVolume;
   const volume = find(catalog, order.volume, order.project);
   refuseUnlessIdle(services, volume);
-  const parent = order.incremental ? parentOf(services, volume, order.project) : undefined;
-  await (await services.repository.get()).requireWritable();
+  const parent = order.incremental ? parentOf(services, volume, order) : undefined;
+  await (await services.repositories.get(order.repository)).requireWritable();
   const sizeBytes = await probeSource(services, volume, order.force);
   const backup = newRecord(services, order, volume, parent, sizeBytes);
-  let manifest: Manifest | undefined;
+  let manifest: BackupManifest | undefined;
   // Another request may have come between: nothing awaits from here until the record is on its way.
   refuseUnlessIdle(services, find(catalog, volume.id, order.project));
   busy.add(volume.id);
@@ -63,7 +65,7 @@ export async function createBackup(
         changes.put('volumes', { ...volume, status: 'backing-up', size_bytes: sizeBytes });
       },
       run: async (context) => {
-        const onDurable = (written: Manifest) => {
+        const onDurable = (written: BackupManifest) => {
           manifest = written;
         };
         const made = await runBackup(services, context, backup, { volume, force: order.force, onDurable });
@@ -76,7 +78,7 @@ export async function createBackup(
         const ended: BackupRecord =
           manifest === undefined
             ? { ...backup, status: 'error', fail_reason, updated_at: now }
-            : recordOf(manifest, now);
+            : recordOf(manifest, backup.repository, now);
         changes.put('backups', ended);
         const known = catalog.get('volumes', volume.id);
         if (known !== undefined)
@@ -95,11 +97,16 @@ function refuseUnlessIdle({ busyVolumes: busy }: Services, volume: VolumeRecord)
   throw new Fault('VOLUME_BUSY', `Cannot back up volume "${volume.name}": its status is "${volume.status}"`);
 }
 
-/** The latest available backup of the volume in the project that the new one is for: others' backups are not there. */
-function parentOf({ catalog }: Services, volume: VolumeRecord, project: string): BackupRecord {
+/** The latest available backup of the volume in the project and the repository that the new one is for: others' backups are
+ *  not there. */
+function parentOf(
+  { catalog }: Services,
+  volume: VolumeRecord,
+  { project, repository }: Pick<BackupOrder, 'project' | 'repository'>,
+): BackupRecord {
   let latest: BackupRecord | undefined;
   for (const backup of catalog.backups.ofVolume(volume.id)) {
-    if (backup.project_id !== project) continue;
+    if (backup.project_id !== project || backup.repository !== repository) continue;
     if (backup.status !== 'available' && backup.status !== 'restoring') continue;
     if (latest === undefined || backup.data_timestamp > latest.data_timestamp) latest = backup;
   }
@@ -127,6 +134,7 @@ function newRecord(
   const now = timestamp(services.clock);
   return {
     id: randomUUID(),
+    repository: order.repository,
     name: order.name,
     description: order.description,
     status: 'creating',
@@ -158,7 +166,7 @@ interface BackupRun {
   readonly volume: VolumeRecord;
   readonly force: boolean;
   /** Told at once when the backup exists: whatever fails afterwards does not undo that. */
-  readonly onDurable: (manifest: Manifest) => void;
+  readonly onDurable: (manifest: BackupManifest) => void;
 }
 
 async function runBackup(
@@ -166,10 +174,10 @@ async function runBackup(
   context: JobContext,
   backup: BackupRecord,
   { volume, force, onDurable }: BackupRun,
-): Promise<Manifest> {
+): Promise<BackupManifest> {
   const { signal, progress } = context;
   return withMemory(services, context, 'backup', async (grant) => {
-    const repository = await services.repository.get();
+    const repository = await services.repositories.of(backup);
     const source = await openSource(services, volume.source, { force });
     try {
       const fields = () => fieldsOf(backup, volume, source);

@@ -6,7 +6,7 @@
 import { GiB } from '../base/bytes.ts';
 import { Fault } from '../base/faults.ts';
 import { recordOf } from '../catalog/rebuild.ts';
-import type { BackupRecord } from '../catalog/records.ts';
+import { type BackupRecord, defaultRepository } from '../catalog/records.ts';
 import { type CinderRecord, decodeRecord, encodeRecord, wholeSeconds } from '../format/cinder-record.ts';
 import {
   nativeService,
@@ -25,9 +25,13 @@ export async function exportRecord(
 ): Promise<{ backup_service: string; backup_url: string }> {
   const backup = findBackup(services.catalog, reference, project);
   requireAvailable(backup);
-  const repository = await services.repository.get();
-  const manifest = await repository.manifest(backup.id);
-  const service_metadata = sealNativeMetadata({ repository: repository.id, root: manifest.map.root });
+  const repository = await services.repositories.of(backup);
+  const { map } = await repository.manifest(backup.id);
+  if (map === undefined) {
+    const message = `Cannot export backup "${backup.id}": repository "${backup.repository}" is not a native one`;
+    throw new Fault('INVALID_ARGUMENT', message);
+  }
+  const service_metadata = sealNativeMetadata({ repository: repository.id, root: map.root });
   const backup_url = encodeRecord(cinderRecordOf(backup, nativeService, service_metadata, services.host));
   return { backup_service: nativeService, backup_url };
 }
@@ -133,9 +137,14 @@ function foundData(services: Services, service: RecordService, record: CinderRec
   );
 }
 
+/** Name of the open repository of that id; where there is none, the one of the settings tells what is missing. */
+const nativeRepository = ({ repositories }: Services, id: string): string =>
+  repositories.list().find(({ holder }) => holder.current?.id === id)?.id ?? defaultRepository;
+
 async function nativeData(services: Services, record: CinderRecord): Promise<BackupRecord> {
-  const repository = await services.repository.get();
   const place = openNativeMetadata(record.service_metadata);
+  const name = nativeRepository(services, place.repository);
+  const repository = await services.repositories.get(name);
   const manifest = await repository.manifest(record.id).catch((thrown: unknown) => {
     if (!(thrown instanceof Fault) || thrown.code !== 'MANIFEST_MISSING') throw thrown;
     const where = place.repository === repository.id ? 'this repository' : `repository "${place.repository}"`;
@@ -146,13 +155,13 @@ async function nativeData(services: Services, record: CinderRecord): Promise<Bac
     );
   });
   const fits: Readonly<Record<string, boolean>> = {
-    service_metadata: manifest.map.root === place.root,
+    service_metadata: manifest.map?.root === place.root,
     size: Math.ceil(manifest.volume.size_bytes / GiB) === record.size,
     volume_id: record.volume_id === null || record.volume_id === manifest.volume.id,
     parent_id: record.parent_id === null || record.parent_id === manifest.backup.parent_id,
   };
   const wrong = Object.keys(fits).find((name) => fits[name] === false);
-  if (wrong === undefined) return recordOf(manifest, timestamp(services.clock));
+  if (wrong === undefined) return recordOf(manifest, name, timestamp(services.clock));
   throw new Fault(
     'RECORD_INVALID',
     `Cannot import backup "${record.id}": its "${wrong}" is not that of the backup in the repository`,

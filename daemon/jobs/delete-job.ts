@@ -6,7 +6,7 @@ import { Fault } from '../base/faults.ts';
 import { failReasonLengthMax } from '../base/limits.ts';
 import type { BackupRecord, JobRecord } from '../catalog/records.ts';
 import { mayBecome } from '../format/backup-status.ts';
-import { findBackup } from './find.ts';
+import { dependentOf, findBackup } from './find.ts';
 import { type Services, timestamp } from './services.ts';
 
 export async function deleteBackup(
@@ -23,6 +23,11 @@ export async function deleteBackup(
     backup = findBackup(catalog, backup.id, project);
   }
   refuseWhileUsed(services, backup);
+  const dependent = dependentOf(services, backup);
+  if (dependent !== undefined) {
+    const message = `Cannot delete backup "${backup.id}": backup "${dependent.id}" depends on it`;
+    throw new Fault('BACKUP_HAS_DEPENDENTS', message);
+  }
   /** Nothing was removed: the backup is what it was. */
   let whole = false;
   const deleting: BackupRecord = { ...backup, status: 'deleting', updated_at: timestamp(services.clock) };
@@ -34,7 +39,7 @@ export async function deleteBackup(
     begin: (changes) => changes.put('backups', deleting),
     run: async () => {
       services.view()?.dropBackup(backup.id);
-      const repository = await services.repository.get();
+      const repository = await services.repositories.of(backup);
       try {
         await repository.removeManifest(backup.id);
       } catch (thrown) {

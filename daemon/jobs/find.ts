@@ -58,6 +58,26 @@ export function findBackup(catalog: Catalog, reference: string, project: string)
   return backup;
 }
 
+/** True where other backups can't be read without this one. In a native repository every backup is complete. */
+export function hasDependents(
+  services: Pick<Services, 'catalog' | 'repositories'>,
+  backup: BackupRecord,
+): boolean {
+  return dependentOf(services, backup) !== undefined;
+}
+
+/** One of the backups that can't be read without this one. */
+export function dependentOf(
+  { catalog, repositories }: Pick<Services, 'catalog' | 'repositories'>,
+  backup: BackupRecord,
+): BackupRecord | undefined {
+  if (repositories.known(backup.repository).kind === 'native') return undefined;
+  for (const other of catalog.backups.ofVolume(backup.volume_id)) {
+    if (other.parent_id === backup.id && other.repository === backup.repository) return other;
+  }
+  return undefined;
+}
+
 /** BACKUP_BUSY unless the backup can be read now. */
 export function requireReadable(backup: BackupRecord, what: string): void {
   if (backup.status === 'available' || backup.status === 'restoring') return;

@@ -38,7 +38,7 @@ export async function mountBackup(
   const backup = findBackup(services.catalog, order.backup, order.project);
   requireReadable(backup, 'mount');
   const view = requireView(services);
-  const repository = await services.repository.get();
+  const repository = await services.repositories.of(backup);
   await repository.manifest(backup.id);
   const forbidden = [view.directory, services.stateDirectory];
   const directory = await checkMountPoint(order.directory, forbidden);

@@ -14,7 +14,9 @@ export async function refuseOwnFiles(services: Services, path: string): Promise<
   if (isWithin(target, await realPathOf(services.restoreDirectory))) return;
   const own: [what: string, folder: string | undefined][] = [
     ['the state folder', services.stateDirectory],
-    ['the repository', repositoryFolder(services.repository.url)],
+    ...services.repositories
+      .list()
+      .map(({ id, url }): [string, string | undefined] => [`repository "${id}"`, repositoryFolder(url)]),
     ['the view', services.view()?.directory],
   ];
   for (const [what, folder] of own) {
@@ -26,7 +28,7 @@ export async function refuseOwnFiles(services: Services, path: string): Promise<
 }
 
 const repositoryFolder = (url: string): string | undefined =>
-  url.startsWith('file:') ? fileURLToPath(url) : undefined;
+  /^([a-z]+\+)?file:/.test(url) ? fileURLToPath(url.replace(/^[a-z]+\+/, '')) : undefined;
 
 /** The real path, also of a file that is yet to be made. */
 async function realPathOf(path: string): Promise<string> {

@@ -48,10 +48,12 @@ export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>)
   return done;
 }
 
-/** Backups that were in the middle of something. Needs the repository, which alone knows whether a backup exists. */
-export async function recoverBackups(services: Services): Promise<string[]> {
+/** Backups of a repository that were in the middle of something. Needs the repository, which alone knows whether a backup
+ *  exists. */
+export async function recoverBackups(services: Services, repository: string): Promise<string[]> {
   const done: string[] = [];
   for (const backup of Array.from(services.catalog.backups.unsettled())) {
+    if (backup.repository !== repository) continue;
     try {
       const change = await changeFor(services, backup);
       if (change === undefined) continue;
@@ -71,7 +73,7 @@ async function changeFor(
 ): Promise<{ apply: (changes: Changes) => void; what: string } | undefined> {
   if (services.jobs.activeFor(backup.id).length > 0) return undefined;
   const now = timestamp(services.clock);
-  const repository = await services.repository.get();
+  const repository = await services.repositories.of(backup);
   switch (backup.status) {
     case 'creating': {
       const manifest = await repository.manifest(backup.id).catch((thrown: unknown) => {
@@ -84,7 +86,8 @@ async function changeFor(
         fail_reason: 'the daemon was stopped before it was complete',
         updated_at: now,
       } as const;
-      const record: BackupRecord = manifest === undefined ? failed : recordOf(manifest, now);
+      const record: BackupRecord =
+        manifest === undefined ? failed : recordOf(manifest, backup.repository, now);
       const what =
         manifest === undefined ? 'it is in error now' : 'its manifest was written, it is available';
       return { apply: (changes) => changes.put('backups', record), what };

@@ -1,4 +1,4 @@
-/** The repository that the daemon was started with, open or not. The daemon runs without one too: it says why, and tries again
+/** One repository of the daemon, open or not. The daemon runs without one too: it says why, and tries again
  *  when somebody needs it. Promises: at most one opening at a time. Knows nothing of settings: how to open is handed in. */
 
 import { Fault, toFault } from '../base/faults.ts';
@@ -15,6 +15,7 @@ export interface RepositoryParts {
 export class RepositoryHolder {
   readonly url: string;
   readonly #parts: RepositoryParts;
+  #closed = false;
   #repository: Repository | undefined;
   #opening: Promise<Repository> | undefined;
   #fault: Fault | undefined;
@@ -27,6 +28,7 @@ export class RepositoryHolder {
   /** The repository, opened now where it was not. The fault says what stands in the way. */
   async get(): Promise<Repository> {
     if (this.#repository !== undefined) return this.#repository;
+    if (this.#closed) throw new Fault('REPOSITORY_UNKNOWN', `Cannot use "${this.url}": it was removed`);
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
     });
@@ -51,7 +53,10 @@ export class RepositoryHolder {
     return this.get();
   }
 
+  /** It can't be opened again afterwards. */
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#opening?.catch(() => undefined);
     await this.#repository?.close();
     this.#repository = undefined;
   }

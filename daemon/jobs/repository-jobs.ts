@@ -16,14 +16,22 @@ const ofRepository = { project_id: 'default', backup_id: null, volume_id: null }
 const reportedRangesMax = 2000;
 const reportedBackupsMax = 500;
 
-export async function checkRepository(services: Services, readData: boolean): Promise<JobRecord> {
+export async function checkRepository(
+  services: Services,
+  name: string,
+  readData: boolean,
+): Promise<JobRecord> {
+  services.repositories.known(name);
   return services.jobs.submit({
     ...ofRepository,
     kind: 'check',
     run: async ({ progress, signal }) => {
-      const repository = await services.repository.get();
+      const repository = await services.repositories.get(name);
       const report = await repository.check({ readData }, progress, signal).catch(cancelled(signal));
-      const damagedManifests = [...report.damagedManifests, ...(await missingManifests(services, signal))];
+      const damagedManifests = [
+        ...report.damagedManifests,
+        ...(await missingManifests(services, name, signal)),
+      ];
       let rangesLeft = reportedRangesMax;
       const ranges = (all: readonly DamagedRange[]) => {
         const listed = all.slice(0, rangesLeft);
@@ -54,18 +62,19 @@ export async function checkRepository(services: Services, readData: boolean): Pr
 
 /** Backups that the catalog knows and the repository has lost. */
 async function missingManifests(
-  { catalog, repository }: Services,
+  { catalog, repositories }: Services,
+  name: string,
   signal: AbortSignal,
 ): Promise<{ key: string; reason: string }[]> {
   const missing: { key: string; reason: string }[] = [];
-  const opened = await repository.get();
-  for (const { id } of Array.from(catalog.all('backups')).filter(hadData)) {
+  const opened = await repositories.get(name);
+  for (const { id } of Array.from(catalog.all('backups')).filter(hadDataIn(name))) {
     throwIfCancelled(signal);
     const fault = await opened.manifest(id).then(() => undefined, toFault);
     if (fault?.code !== 'MANIFEST_MISSING') continue;
     // It may have been deleted just now.
     const record = catalog.get('backups', id);
-    if (record !== undefined && hadData(record)) {
+    if (record !== undefined && hadDataIn(name)(record)) {
       missing.push({ key: manifestKey(id), reason: 'it is missing, and the catalog knows the backup' });
     }
   }
@@ -73,7 +82,7 @@ async function missingManifests(
 }
 
 /** Makes index and catalog anew. Records of backups whose manifest has gone are dropped; volumes that are known stay. */
-export async function rebuildCatalog(services: Services): Promise<JobRecord> {
+export async function rebuildCatalog(services: Services, name: string): Promise<JobRecord> {
   for (const { record } of services.jobs.list()) {
     if ((record.status === 'running' || record.status === 'queued') && record.kind !== 'mount') {
       throw new Fault(
@@ -82,19 +91,21 @@ export async function rebuildCatalog(services: Services): Promise<JobRecord> {
       );
     }
   }
+  services.repositories.known(name);
   return services.jobs.submit({
     ...ofRepository,
     kind: 'rebuild',
-    run: (context) => rebuild(services, context),
+    run: (context) => rebuild(services, name, context),
   });
 }
 
 async function rebuild(
   services: Services,
+  name: string,
   { progress, signal }: JobContext,
 ): Promise<Record<string, unknown>> {
   const { catalog } = services;
-  const repository = await services.repository.get();
+  const repository = await services.repositories.get(name);
   const damagedPacks = await repository.rebuildIndex(progress, signal).catch(cancelled(signal));
   const found = new Set<string>();
   const unreadable = new Set<string>();
@@ -118,14 +129,14 @@ async function rebuild(
     await catalog.commit((changes) => {
       changes.put(
         'backups',
-        keepingLocal(recordOf(manifest, now), catalog.get('backups', manifest.backup.id)),
+        keepingLocal(recordOf(manifest, name, now), catalog.get('backups', manifest.backup.id)),
       );
       if (volume !== undefined) changes.put('volumes', volume);
     });
   }
   // A manifest that can't be read today is there all the same: its record stays, and tells of it.
   const isGone = (id: string) => !found.has(id) && !unreadable.has(manifestKey(id));
-  const gone = [...catalog.all('backups')].filter((backup) => hadData(backup) && isGone(backup.id));
+  const gone = [...catalog.all('backups')].filter((backup) => hadDataIn(name)(backup) && isGone(backup.id));
   await catalog.commit((changes) => {
     for (const { id } of gone) changes.remove('backups', id);
   });
@@ -141,7 +152,10 @@ async function rebuild(
   throw new Fault('FOUND_DAMAGE', message, { details: result });
 }
 
-const hadData = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';
+const hadDataIn =
+  (name: string) =>
+  ({ status, repository }: BackupRecord): boolean =>
+    repository === name && (status === 'available' || status === 'restoring');
 
 /** A volume under its name, or, where another one has that by now, under its name and the start of its id. */
 function freshVolume({ catalog }: Services, volume: VolumeRecord): VolumeRecord {
@@ -167,13 +181,17 @@ export async function diffBackups(
   project: string,
   signal: AbortSignal,
 ): Promise<{ extents: { offset: number; length: number }[]; changed_bytes: number; truncated: boolean }> {
-  const repository = await services.repository.get();
   const [first, second] = [
     findBackup(services.catalog, a, project),
     findBackup(services.catalog, b, project),
   ];
   requireReadable(first, 'compare');
   requireReadable(second, 'compare');
+  if (first.repository !== second.repository) {
+    const message = `Cannot compare "${a}" and "${b}": they are in different repositories`;
+    throw new Fault('INVALID_ARGUMENT', message, { hint: 'Copy one of them to the repository of the other' });
+  }
+  const repository = await services.repositories.of(first);
   const manifests = [await repository.manifest(first.id), await repository.manifest(second.id)] as const;
   const extents: { offset: number; length: number }[] = [];
   let [changedBytes, count] = [0, 0];

@@ -42,7 +42,7 @@ export async function restoreBackup(
 ): Promise<{ backup: BackupRecord; job: JobRecord; target: string }> {
   const backup = findBackup(services.catalog, order.backup, order.project);
   requireReadable(backup, 'restore');
-  const repository = await services.repository.get();
+  const repository = await services.repositories.of(backup);
   await repository.manifest(backup.id);
   const destination = chooseDestination(services, backup, order);
   const release = occupy(services, destination.volume);
@@ -180,7 +180,7 @@ async function runRestore(
 ): Promise<Readonly<Record<string, unknown>>> {
   const { signal, progress, journalTemporary } = context;
   return withMemory(services, context, 'restore', async (grant) => {
-    const repository = await services.repository.get();
+    const repository = await services.repositories.of(backup);
     const manifest = await repository.manifest(backup.id);
     const image = repository.openImage(manifest);
     const { force, differential } = order;

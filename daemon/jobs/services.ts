@@ -10,12 +10,12 @@ import type { View } from '../view/view.ts';
 import type { JobContext, Jobs } from './jobs.ts';
 import type { Operations } from './operations.ts';
 import type { Quotas } from './quotas.ts';
-import type { RepositoryHolder } from './repository-holder.ts';
+import type { Repositories } from './repositories.ts';
 
 export interface Services {
   readonly catalog: Catalog;
   readonly jobs: Jobs;
-  readonly repository: RepositoryHolder;
+  readonly repositories: Repositories;
   readonly budget: Budget;
   readonly operations: Operations;
   readonly quotas: Quotas;

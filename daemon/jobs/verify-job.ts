@@ -19,7 +19,7 @@ export async function verifyBackup(
     backup_id: backup.id,
     volume_id: backup.volume_id,
     run: async (context) => {
-      const repository = await services.repository.get();
+      const repository = await services.repositories.of(backup);
       const manifest = await repository.manifest(backup.id);
       const image = repository.openImage(manifest, { fresh: true });
       const { progress, signal } = context;

@@ -1,5 +1,6 @@
 /** The catalog and the repository as the view wants them. Only backups that can be read are shown. */
 
+import { Fault } from '../base/faults.ts';
 import type { BackupRecord } from '../catalog/records.ts';
 import type { ViewBackup, ViewVolume } from '../view/names.ts';
 import type { ViewSource } from '../view/tree.ts';
@@ -7,7 +8,10 @@ import type { Services } from './services.ts';
 
 const isShown = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';
 
-export function viewSourceOf({ catalog, repository }: Pick<Services, 'catalog' | 'repository'>): ViewSource {
+export function viewSourceOf({
+  catalog,
+  repositories,
+}: Pick<Services, 'catalog' | 'repositories'>): ViewSource {
   return {
     // From the backups, not from the registered volumes: a backup outlives its volume's registration.
     volumes: function* (): Iterable<ViewVolume> {
@@ -27,7 +31,9 @@ export function viewSourceOf({ catalog, repository }: Pick<Services, 'catalog' |
       return backup !== undefined && isShown(backup) ? backup : undefined;
     },
     open: async (backupId) => {
-      const opened = await repository.get();
+      const backup = catalog.get('backups', backupId);
+      if (backup === undefined) throw new Fault('BACKUP_UNKNOWN', `Cannot find backup "${backupId}"`);
+      const opened = await repositories.of(backup);
       const manifest = await opened.manifest(backupId);
       const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
       return { image: opened.openImage(manifest), manifest: Buffer.from(text) };

@@ -6,14 +6,19 @@ import type { Clock } from '../base/clock.ts';
 import { segmentBytes, viewScratchSlots, viewSlotBytes } from '../base/limits.ts';
 import { Budget } from './budget.ts';
 
+/** Pages of maps, and two buffers for checks. */
+export interface RepositoryShare {
+  readonly pages: Uint8Array;
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+}
+
 export interface MemoryShares {
   readonly budget: Budget;
-  /** Pages of maps, and two buffers for checks. */
-  readonly repository: {
-    readonly pages: Uint8Array;
-    readonly input: Uint8Array;
-    readonly output: Uint8Array;
-  };
+  /** For the repository of the settings, for the life of the daemon. */
+  readonly repository: RepositoryShare;
+  /** For a further one, smaller, for as long as it is open. */
+  readonly further: () => Promise<RepositoryShare & { release(): void }>;
   readonly viewCache: Uint8Array;
   readonly viewScratch: Uint8Array;
   /** Bytes that one copy may take, so that all that may run at once find room. */
@@ -43,5 +48,17 @@ export async function divideMemory(
   const viewScratch = withView ? await lend('view reads', viewScratchSlots * viewSlotBytes) : none;
   const copyBytes =
     Math.floor((limit - budget.report().reservedBytes) / operationsMax / segmentBytes) * segmentBytes;
-  return { budget, repository, viewCache, viewScratch, copyBytes };
+  return { budget, repository, further: () => lendFurther(budget), viewCache, viewScratch, copyBytes };
+}
+
+/** How many there may be is `repositoriesMax`. */
+async function lendFurther(budget: Budget): Promise<RepositoryShare & { release(): void }> {
+  const bytes = MiB + 2 * segmentBytes;
+  const grant = await budget.admit({ owner: 'further repository', bytesMin: bytes, bytesMax: bytes });
+  return {
+    pages: grant.slice(MiB),
+    input: grant.slice(segmentBytes),
+    output: grant.slice(segmentBytes),
+    release: () => grant.release(),
+  };
 }

@@ -8,7 +8,7 @@ import { Fault } from '../base/faults.ts';
 import { segmentBytes } from '../base/limits.ts';
 import type { Source } from '../devices/device.ts';
 import { sourceReadFault } from '../devices/faults.ts';
-import type { Manifest } from '../format/manifest.ts';
+import type { BackupManifest } from '../format/manifest.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
 import { type Descriptors, withDirect } from './direct.ts';
 import { type CopyParts, slotsOf, throwIfCancelled } from './parts.ts';
@@ -23,11 +23,11 @@ export interface BackupParts extends CopyParts {
   readonly fields: () => ManifestFields;
 }
 
-export function backUp(parts: BackupParts): Promise<Manifest> {
+export function backUp(parts: BackupParts): Promise<BackupManifest> {
   return withDirect(parts.native, parts.source.fd, false, (descriptors) => copy(parts, descriptors));
 }
 
-async function copy(parts: BackupParts, descriptors: Descriptors): Promise<Manifest> {
+async function copy(parts: BackupParts, descriptors: Descriptors): Promise<BackupManifest> {
   const { source, repository, progress, signal } = parts;
   const writer = await repository.openWriter(source.sizeBytes);
   const window = new Window(slotsOf(parts.grant));

@@ -37,6 +37,7 @@ const method =
 
 const nothing = z.strictObject({});
 const inProject = { project: shape.project };
+const ofRepository = { name: shape.repository.default('default') };
 
 export const methods = {
   hello: method<{ version: string; protocol: { major: number; minor: number } }>()({
@@ -97,6 +98,7 @@ export const methods = {
       description: shape.text.optional(),
       properties: shape.properties.default({}),
       rate: shape.rate.default(0).describe('bytes a second for this job alone; 0: no limit'),
+      repository: shape.repository.default('default'),
       container: shape.text.optional(),
       availability_zone: shape.text.optional(),
       ...inProject,
@@ -270,10 +272,37 @@ export const methods = {
     params: z.strictObject({ ...inProject }),
     answer: 'usage and limits',
   }),
-  'repository.init': method<RepositoryValue>()({
-    summary: 'Makes the repository that the daemon was started with.',
+  'repository.add': method<RepositoryValue>()({
+    summary: 'Makes a further repository known under a name, and opens it.',
     needs: 'admin',
     params: z.strictObject({
+      name: shape.repository,
+      url: shape.location,
+      read_only: z.boolean().default(false).describe('true: nothing is ever written to it'),
+    }),
+    answer:
+      'the repository; one that is not there yet has status missing, and can be made with repository.init',
+  }),
+  'repository.list': method<{ repositories: RepositoryValue[] }>()({
+    summary: 'Lists the repositories.',
+    needs: 'anybody',
+    params: nothing,
+    answer: 'repositories, the one of the settings first',
+  }),
+  'repository.remove': method<{ name: string; url: string; records_forgotten: number }>()({
+    summary: 'Forgets a repository that was added. What it holds stays as it is.',
+    needs: 'admin',
+    params: z.strictObject({
+      name: shape.repository,
+      force: z.boolean().default(false).describe('forgets the records of its backups, too'),
+    }),
+    answer: 'what was forgotten',
+  }),
+  'repository.init': method<RepositoryValue>()({
+    summary: 'Makes a repository that the daemon knows of and that is not there yet.',
+    needs: 'admin',
+    params: z.strictObject({
+      ...ofRepository,
       block_bytes: z
         .union([z.literal(16384), z.literal(32768), z.literal(65536), z.literal(131072), z.literal(262144)])
         .optional(),
@@ -281,27 +310,27 @@ export const methods = {
     answer: 'the repository',
   }),
   'repository.show': method<RepositoryValue>()({
-    summary: 'Shows the repository.',
+    summary: 'Shows a repository.',
     needs: 'anybody',
-    params: nothing,
+    params: z.strictObject({ ...ofRepository }),
     answer: 'the repository',
   }),
   'repository.check': method<{ job_id: string }>()({
     summary: 'Checks manifests, maps, packs; with read_data every byte too.',
     needs: 'admin',
-    params: z.strictObject({ read_data: z.boolean().default(false) }),
+    params: z.strictObject({ ...ofRepository, read_data: z.boolean().default(false) }),
     answer: 'its job; the result of the job lists what is damaged',
   }),
   'repository.stats': method<RepositoryStatisticsValue>()({
-    summary: 'Counts and sizes of the repository.',
+    summary: 'Counts and sizes of a repository.',
     needs: 'anybody',
-    params: nothing,
+    params: z.strictObject({ ...ofRepository }),
     answer: 'statistics',
   }),
   'catalog.rebuild': method<{ job_id: string }>()({
-    summary: 'Makes the catalog and the index anew from the repository.',
+    summary: 'Makes the catalog and the index anew from a repository.',
     needs: 'admin',
-    params: nothing,
+    params: z.strictObject({ ...ofRepository }),
     answer: 'its job',
   }),
 } as const;

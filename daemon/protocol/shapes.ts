@@ -14,6 +14,14 @@ export const name = z
     (text) => text !== '.' && text !== '..' && Buffer.byteLength(text) <= 255,
     'not usable as the name of a folder',
   );
+export const repository = z
+  .string()
+  .max(63)
+  .regex(
+    /^[A-Za-z0-9][\w.-]*$/,
+    'a name begins with a letter or digit, and has letters, digits, ".", "_" and "-"',
+  )
+  .describe('name of a repository');
 export const location = z.string().min(1).max(4096).describe('URL or absolute path');
 export const path = z
   .string()

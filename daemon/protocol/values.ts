@@ -14,6 +14,8 @@ export interface VolumeValue {
 
 export interface BackupValue {
   id: string;
+  /** Name of the repository that holds it. */
+  repository: string;
   name: string | null;
   description: string | null;
   status: string;
@@ -129,6 +131,7 @@ export interface RepositoryValue {
   id: string | null;
   block_bytes: number | null;
   created_at: string | null;
+  read_only: boolean;
 }
 
 export interface RepositoryStatisticsValue extends RepositoryValue {
@@ -154,7 +157,9 @@ export interface StatusValue {
   socket: string;
   state_dir: string;
   view_dir: string | null;
+  /** The one of the settings; `repositories` has all. */
   repository: RepositoryValue;
+  repositories: RepositoryValue[];
   memory: {
     limit_bytes: number;
     reserved_bytes: number;

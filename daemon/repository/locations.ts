@@ -1,14 +1,16 @@
-/** From the URL of a repository to the repository: which storage, which kind, which index. INVALID_ARGUMENT for a URL that
- *  nobody here knows. Promises: each repository has an index of its own, named after its id. */
+/** From the URL of a repository to the repository: which storage, which kind, which index. CONFIG_INVALID for a URL that
+ *  nobody here knows. Promises: each repository has an index of its own, named after its id, and is open once. */
 
 import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BlockIndex, Native } from '../../native/native.ts';
 import { TiB } from '../base/bytes.ts';
 import { Fault } from '../base/faults.ts';
+import type { RepositoryConfig, RepositoryKind } from '../format/manifest.ts';
 import type { HashFunction } from '../format/pack.ts';
 import { DirectoryStorage, isEmptyFolder } from '../storage/directory.ts';
+import type { Storage } from '../storage/storage.ts';
 import { readRepositoryConfig } from './native/description.ts';
 import type { RepositoryMemory } from './native/native-repository.ts';
 import { initRepository, openRepository } from './native/open.ts';
@@ -20,9 +22,17 @@ export interface LocationParts {
   readonly user: string;
   /** Where the index lives. */
   readonly indexFolder: string;
-  readonly memory: RepositoryMemory;
+  /** Lent for as long as the repository is open. */
+  readonly lend: () => Promise<LentMemory>;
+  /** Ids of native repositories that are open: none is opened twice. */
+  readonly openIds: Set<string>;
+  readonly readOnly: boolean;
   readonly native: Pick<Native, 'openIndex' | 'decode' | 'hash'>;
   readonly compressionLevel: number;
+}
+
+export interface LentMemory extends RepositoryMemory {
+  release(): void;
 }
 
 export interface RepositoryLocation {
@@ -35,7 +45,7 @@ export interface RepositoryLocation {
 const indexMapBytes = TiB / 4;
 
 export function openLocation(parts: LocationParts): RepositoryLocation {
-  const folder = folderOf(parts.url);
+  const folder = fileURLToPath(parseRepositoryUrl(parts.url).url);
   const hash: HashFunction = (bytes) => parts.native.hash(bytes);
   return {
     url: `file://${folder}`,
@@ -44,16 +54,46 @@ export function openLocation(parts: LocationParts): RepositoryLocation {
   };
 }
 
-function folderOf(url: string): string {
-  if (url.startsWith('/')) return url;
-  if (url.startsWith('file:')) return fileURLToPath(url);
-  throw new Fault('CONFIG_INVALID', `Cannot use repository "${url}": only file:// URLs are supported`);
+/** The kind that a URL means, and the URL as it is kept and compared. */
+export function parseRepositoryUrl(url: string): { url: string; kind: RepositoryKind } {
+  const folder = url.startsWith('/') ? url : folderOf(url);
+  if (folder !== undefined) return { url: `file://${resolve(folder)}`, kind: 'native' };
+  throw new Fault('CONFIG_INVALID', `Cannot use repository "${url}": only file:// URLs are supported`, {
+    hint: 'Name a folder: file:///path',
+  });
+}
+
+function folderOf(url: string): string | undefined {
+  try {
+    return url.startsWith('file:///') ? fileURLToPath(url) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function open(parts: LocationParts, folder: string, hash: HashFunction): Promise<Repository> {
   const storage = await DirectoryStorage.open(folder, parts.user);
   const config = await readRepositoryConfig(storage, hash);
-  const { native, memory, compressionLevel, indexFolder } = parts;
+  if (parts.openIds.has(config.id)) {
+    const message = `Cannot open repository "${storage.url}": this daemon has it, or a copy of it, open under another name`;
+    throw new Fault('ALREADY_EXISTS', message, { hint: 'Use that one: basaltctl repository list' });
+  }
+  parts.openIds.add(config.id);
+  try {
+    return await openClaimed(parts, storage, config, hash);
+  } catch (thrown) {
+    parts.openIds.delete(config.id);
+    throw thrown;
+  }
+}
+
+async function openClaimed(
+  parts: LocationParts,
+  storage: Storage,
+  config: RepositoryConfig,
+  hash: HashFunction,
+): Promise<Repository> {
+  const { native, compressionLevel, indexFolder, readOnly } = parts;
   let index: BlockIndex;
   try {
     index = native.openIndex(join(indexFolder, `index-${config.id}.mdb`), indexMapBytes);
@@ -64,13 +104,21 @@ async function open(parts: LocationParts, folder: string, hash: HashFunction): P
       hint: `Stop basaltd, remove the index files under "${indexFolder}", start it again: they are made anew`,
     });
   }
-  const whole = { storage, index, hash, decode: native.decode, config, compressionLevel };
-  try {
-    const { repository } = await openRepository(whole, memory, new AbortController().signal);
-    return repository;
-  } catch (thrown) {
+  const whole = { storage, index, hash, decode: native.decode, config, compressionLevel, readOnly };
+  let memory: LentMemory | undefined;
+  const letGo = () => {
     // It is tried again when somebody asks: an index must not be open twice.
     index.close();
+    memory?.release();
+    parts.openIds.delete(config.id);
+  };
+  try {
+    memory = await parts.lend();
+    const { repository } = await openRepository(whole, memory, new AbortController().signal);
+    repository.onClosed = letGo;
+    return repository;
+  } catch (thrown) {
+    letGo();
     throw thrown;
   }
 }

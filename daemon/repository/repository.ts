@@ -2,7 +2,7 @@
  *  interface and nowhere else. Promises: what `finish` acknowledged is durable; every byte that `read` gives was
  *  verified in that call; memory does not grow with the volume. Knows nothing of catalogs, jobs or devices. */
 
-import type { Manifest } from '../format/manifest.ts';
+import type { BackupManifest, RepositoryKind } from '../format/manifest.ts';
 
 /** Bytes of a backup that can't be given back, and why. */
 export interface DamagedRange {
@@ -60,13 +60,13 @@ export interface BackupWriter {
   ): Promise<void>;
   counts(): WriteCounts;
   /** W1: everything sealed is durable; W2: the manifest is. Resolves with the manifest as written. */
-  finish(fields: ManifestFields): Promise<Manifest>;
+  finish(fields: ManifestFields): Promise<BackupManifest>;
   /** Leaves nothing but unreferenced chunks. */
   abort(): Promise<void>;
 }
 
 /** What the maker of a backup knows and the repository does not. */
-export type ManifestFields = Pick<Manifest, 'backup' | 'volume' | 'consistency'>;
+export type ManifestFields = Pick<BackupManifest, 'backup' | 'volume' | 'consistency'>;
 
 export interface RepositoryStatistics {
   readonly backups: number;
@@ -97,7 +97,7 @@ export interface Progress {
 export interface Repository {
   readonly url: string;
   readonly id: string;
-  readonly kind: 'native';
+  readonly kind: RepositoryKind;
   readonly blockBytes: number;
   readonly createdAt: string;
   /** REPOSITORY_READ_ONLY, REPOSITORY_LOCKED, REPOSITORY_MISSING where nothing can be written now. */
@@ -105,15 +105,15 @@ export interface Repository {
   /** Begins a backup. */
   openWriter(volumeBytes: number): Promise<BackupWriter>;
   /** `fresh`: nothing that was read before counts; for verification. */
-  openImage(manifest: Manifest, options?: { fresh?: boolean }): BackupImage;
+  openImage(manifest: BackupManifest, options?: { fresh?: boolean }): BackupImage;
   /** MANIFEST_MISSING, MANIFEST_CORRUPT. */
-  manifest(backupId: string): Promise<Manifest>;
+  manifest(backupId: string): Promise<BackupManifest>;
   /** Every manifest there is; one that can't be read comes as its fault. */
-  manifests(): AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }>;
+  manifests(): AsyncIterable<{ key: string; manifest?: BackupManifest; fault?: Error }>;
   /** The backup does not exist any more when it resolves; its chunks stay until a sweep. */
   removeManifest(backupId: string): Promise<void>;
   /** Changed extents between two images, found by walking where the digests differ; O(difference). */
-  differences(a: Manifest, b: Manifest): AsyncIterable<{ offset: number; length: number }>;
+  differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }>;
   /** Makes the index anew from the packs; gives the packs that could not be read. */
   rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]>;
   /** Without `readData`: manifests, maps, and the presence and length of all that they name. With: every byte too. */

@@ -9,6 +9,7 @@ import { temporaryFolder } from '../support/repository.ts';
 
 const backup = (number: number, more: Partial<BackupRecord> = {}): BackupRecord => ({
   id: `00000000-0000-4000-8000-${String(number * 7919).padStart(12, '0')}`,
+  repository: 'default',
   name: `backup ${number % 3}`,
   description: null,
   status: 'available',

@@ -12,7 +12,7 @@ import { segmentBytes } from '../../daemon/base/limits.ts';
 import { manifestKey } from '../../daemon/format/layout.ts';
 import type { Manifest } from '../../daemon/format/manifest.ts';
 import { packHeaderBytes, packTrailerBytes } from '../../daemon/format/pack.ts';
-import type { Repository } from '../../daemon/repository/repository.ts';
+import type { NativeRepository } from '../../daemon/repository/native/native-repository.ts';
 import { fieldsOf, openTestRepository, temporaryFolder } from '../support/repository.ts';
 
 const reader = fileURLToPath(new URL('../support/second_reader.py', import.meta.url));
@@ -26,7 +26,7 @@ async function runReader(...words: string[]): Promise<{ status: number; stdout: 
 }
 
 async function store(
-  repository: Repository,
+  repository: NativeRepository,
   folder: string,
   bytes: Buffer,
   parent?: Manifest,

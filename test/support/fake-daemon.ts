@@ -125,6 +125,7 @@ export const aJob = (more: Partial<JobValue> = {}): JobValue => ({
 
 export const aBackup = (more: Partial<BackupValue> = {}): BackupValue => ({
   id: '22222222-2222-4222-8222-222222222222',
+  repository: 'default',
   name: 'nightly',
   description: null,
   status: 'available',

@@ -5,6 +5,7 @@ import type { BackupRecord } from '../../daemon/catalog/records.ts';
 const then = '2026-01-01T00:00:00.000Z';
 
 export const backupRecord = (fields: Partial<BackupRecord> & { id: string }): BackupRecord => ({
+  repository: 'default',
   name: null,
   description: null,
   status: 'available',

@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { segmentBytes } from '../../daemon/base/limits.ts';
 import type { Manifest } from '../../daemon/format/manifest.ts';
+import type { NativeRepository } from '../../daemon/repository/native/native-repository.ts';
 import type { Repository } from '../../daemon/repository/repository.ts';
 import { fieldsOf } from './repository.ts';
 
 /** Backs up `bytes` by way of a file, with all segments under way at the same time. */
-export async function store(repository: Repository, folder: string, bytes: Buffer): Promise<Manifest> {
+export async function store(repository: NativeRepository, folder: string, bytes: Buffer): Promise<Manifest> {
   const path = join(folder, 'volume.img');
   await writeFile(path, bytes);
   const file = await open(path);

@@ -13,6 +13,7 @@ interface Options {
   property?: Readonly<Record<string, string>>;
   container?: string;
   availabilityZone?: string;
+  repository?: string;
   rate?: number;
   wait?: boolean;
 }
@@ -37,6 +38,7 @@ export function addBackupCreate(noun: Command): void {
     .option('--property <KEY=VALUE>', 'property of the backup; may be repeated', collectProperty)
     .option('--container <CONTAINER>', 'container, for records that keep one')
     .option('--availability-zone <ZONE>', 'availability zone to record')
+    .option('--repository <NAME>', 'repository that gets it (default)')
     .option('--rate <RATE>', 'bytes a second for this backup alone; 50MiB', parseRate)
     .option('--wait', 'wait until the backup is done')
     .action(
@@ -50,6 +52,7 @@ export function addBackupCreate(noun: Command): void {
             description: options.description,
             properties: options.property,
             container: options.container,
+            repository: options.repository,
             availability_zone: options.availabilityZone,
             rate: options.rate,
           }),

@@ -1,9 +1,10 @@
 /** backup.*: one function a method. */
 
+import type { BackupRecord } from '../../catalog/records.ts';
 import { createBackup } from '../../jobs/backup-job.ts';
 import { exportRecord, importRecord } from '../../jobs/backup-record.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
-import { findBackup } from '../../jobs/find.ts';
+import { findBackup, hasDependents } from '../../jobs/find.ts';
 import { diffBackups } from '../../jobs/repository-jobs.ts';
 import { restoreBackup } from '../../jobs/restore-job.ts';
 import { verifyBackup } from '../../jobs/verify-job.ts';
@@ -24,32 +25,48 @@ export const backupHandlers = ({
   | 'backup.diff'
   | 'backup.record.export'
   | 'backup.record.import'
-> => ({
-  'backup.create': async ({ volume, project, incremental, force, properties, rate, ...rest }, caller) => {
-    const { name = null, description = null, container = null, availability_zone = null } = rest;
-    const named = { name, description, container, availability_zone };
-    const scope = { volume, project, anyVolume: caller.admin };
-    const order = { ...scope, incremental, force, properties, rate, ...named };
-    const { backup, job } = await createBackup(services, order);
-    return { backup: presentBackup(backup), job_id: job.id };
-  },
-  'backup.list': async (params, caller) => {
-    const { backups, next_marker } = pageOf(services.catalog, params, (project) => caller.mayActFor(project));
-    return { backups: backups.map(presentBackup), next_marker };
-  },
-  'backup.show': async ({ backup, project }) => presentBackup(findBackup(services.catalog, backup, project)),
-  'backup.delete': async ({ backup, project, force }) => ({
-    job_id: (await deleteBackup(services, backup, project, force)).id,
-  }),
-  'backup.restore': async ({ backup, project, force, differential, rate, target, name }, caller) => {
-    if (target !== undefined) refuseForeignPath(services, caller, target, project);
-    const made = await restoreBackup(services, { backup, project, force, differential, rate, target, name });
-    return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
-  },
-  'backup.verify': async ({ backup, project }) => ({
-    job_id: (await verifyBackup(services, backup, project)).id,
-  }),
-  'backup.record.export': async ({ backup, project }) => exportRecord(services, backup, project),
-  'backup.record.import': async (order) => presentBackup(await importRecord(services, order)),
-  'backup.diff': async ({ a, b, project }, caller) => diffBackups(services, a, b, project, caller.signal),
-});
+> => {
+  const present = (backup: BackupRecord) => presentBackup(backup, hasDependents(services, backup));
+  return {
+    'backup.create': async (
+      { volume, project, repository, incremental, force, properties, rate, ...rest },
+      caller,
+    ) => {
+      const { name = null, description = null, container = null, availability_zone = null } = rest;
+      const named = { name, description, container, availability_zone };
+      const scope = { volume, project, anyVolume: caller.admin, repository };
+      const order = { ...scope, incremental, force, properties, rate, ...named };
+      const { backup, job } = await createBackup(services, order);
+      return { backup: present(backup), job_id: job.id };
+    },
+    'backup.list': async (params, caller) => {
+      const { backups, next_marker } = pageOf(services.catalog, params, (project) =>
+        caller.mayActFor(project),
+      );
+      return { backups: backups.map(present), next_marker };
+    },
+    'backup.show': async ({ backup, project }) => present(findBackup(services.catalog, backup, project)),
+    'backup.delete': async ({ backup, project, force }) => ({
+      job_id: (await deleteBackup(services, backup, project, force)).id,
+    }),
+    'backup.restore': async ({ backup, project, force, differential, rate, target, name }, caller) => {
+      if (target !== undefined) refuseForeignPath(services, caller, target, project);
+      const made = await restoreBackup(services, {
+        backup,
+        project,
+        force,
+        differential,
+        rate,
+        target,
+        name,
+      });
+      return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
+    },
+    'backup.verify': async ({ backup, project }) => ({
+      job_id: (await verifyBackup(services, backup, project)).id,
+    }),
+    'backup.record.export': async ({ backup, project }) => exportRecord(services, backup, project),
+    'backup.record.import': async (order) => present(await importRecord(services, order)),
+    'backup.diff': async ({ a, b, project }, caller) => diffBackups(services, a, b, project, caller.signal),
+  };
+};

@@ -1,13 +1,13 @@
 /** A native repository, open: the interface of `repository.ts` put together from its rooms.
  *  Promises: see `repository.ts`. Knows nothing of catalogs, jobs or devices. */
 
+import { assert } from '../../base/assert.ts';
 import { Fault } from '../../base/faults.ts';
 import { manifestBytesMax } from '../../base/limits.ts';
 import { backupIdOf, lockKey, manifestKey, manifestPrefix } from '../../format/layout.ts';
-import { type Manifest, parseManifest } from '../../format/manifest.ts';
+import { type BackupManifest, type Manifest, parseManifest } from '../../format/manifest.ts';
 import type {
   BackupImage,
-  BackupWriter,
   CheckReport,
   DamagedRange,
   Progress,
@@ -45,6 +45,8 @@ export class NativeRepository implements Repository {
   readonly #packs: PackWriter;
   readonly #keeper: IndexKeeper;
   #checking = false;
+  /** Called when it is closed: what was lent may go. */
+  onClosed: () => void = () => undefined;
 
   constructor(parts: NativeParts, memory: RepositoryMemory) {
     this.url = parts.storage.url;
@@ -58,14 +60,14 @@ export class NativeRepository implements Repository {
     this.#packs = new PackWriter(parts);
   }
 
-  async openWriter(volumeBytes: number): Promise<BackupWriter> {
+  async openWriter(volumeBytes: number): Promise<NativeBackupWriter> {
     await this.requireWritable();
     // A block may only count as known while its pack is there: somebody may have removed packs since the last look.
     await this.reconcile(new AbortController().signal);
     return new NativeBackupWriter(this.#parts, this.#packs, volumeBytes);
   }
 
-  openImage(manifest: Manifest, options: { fresh?: boolean } = {}): BackupImage {
+  openImage(manifest: BackupManifest, options: { fresh?: boolean } = {}): BackupImage {
     if (options.fresh === true) this.#cache.clear();
     const map = rootOf(manifest);
     return {
@@ -121,7 +123,7 @@ export class NativeRepository implements Repository {
     await this.#parts.storage.remove(manifestKey(backupId));
   }
 
-  differences(a: Manifest, b: Manifest): AsyncIterable<{ offset: number; length: number }> {
+  differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }> {
     return walkDifferences(this.#cache, rootOf(a), rootOf(b));
   }
 
@@ -175,6 +177,7 @@ export class NativeRepository implements Repository {
   async close(): Promise<void> {
     await this.#packs.flush();
     await this.#parts.storage.close();
+    this.onClosed();
   }
 
   async #readImage(
@@ -214,15 +217,18 @@ export class NativeRepository implements Repository {
         `Cannot write to repository "${this.url}": another host has locked it`,
       );
     }
-    if (!(await storage.writable())) {
+    if (this.#parts.readOnly === true || !(await storage.writable())) {
       throw new Fault('REPOSITORY_READ_ONLY', `Cannot write to repository "${this.url}": it is read-only`);
     }
   }
 }
 
-const rootOf = (manifest: Manifest): MapRoot => ({
-  root: Buffer.from(manifest.map.root, 'hex'),
-  height: manifest.map.height,
-  blockBytes: manifest.map.block_bytes,
-  sizeBytes: manifest.volume.size_bytes,
-});
+function rootOf({ map, volume }: BackupManifest): MapRoot {
+  assert(map !== undefined, 'a manifest of a native repository has a map');
+  return {
+    root: Buffer.from(map.root, 'hex'),
+    height: map.height,
+    blockBytes: map.block_bytes,
+    sizeBytes: volume.size_bytes,
+  };
+}

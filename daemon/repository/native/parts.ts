@@ -13,6 +13,8 @@ export interface NativeParts {
   readonly config: RepositoryConfig;
   /** zstd level for new blocks; 0 stores them raw. */
   readonly compressionLevel: number;
+  /** True: nothing may be written, whatever the storage allows. */
+  readonly readOnly?: boolean;
   /** Looks for packs that the index does not know yet; true where it has learnt of some. */
   readonly findNewPacks?: () => Promise<boolean>;
 }

@@ -14,12 +14,14 @@ import { native } from '../native/native.ts';
 import { GiB, MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
+import { jobsUnderWayMax } from './base/limits.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog, requireCatalogFile } from './catalog/lmdb-catalog.ts';
 import { defaultRepository } from './catalog/records.ts';
 import { machineMemory, usableMemory } from './config/check.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
+import { operationsDefault } from './config/settings.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
 import { daemonHandlers } from './control/handlers/daemon.ts';
 import { jobHandlers } from './control/handlers/job.ts';
@@ -87,7 +89,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   await cleanUpAfterEarlier(catalog, viewDirectory, log);
   const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
   native.setDevicePriority(values.io_priority);
-  const shares = await divideMemory(arena, systemClock, values.max_operations, values.view_dir !== null);
+  const shares = await divideMemory(arena, systemClock, sharers(effective), values.view_dir !== null);
   const hostId = await hostIdOf(catalog);
   const recover = async (name: string) =>
     (await recoverBackups(services, name)).forEach((line) => log.warn(line));
@@ -100,7 +102,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     jobs,
     repositories,
     budget: shares.budget,
-    operations: new Operations(values.max_operations),
+    operations: new Operations(values.max_operations || jobsUnderWayMax),
     quotas: quotasOf(catalog, effective),
     native,
     clock: systemClock,
@@ -234,6 +236,9 @@ function openRepositories(
   const initial = { id: defaultRepository, ...parseRepositoryUrl(values.repository), read_only: false };
   return new Repositories({ catalog, clock: systemClock, initial, hold, parse: parseRepositoryUrl });
 }
+
+/** How many copies the memory is divided among. Without a limit of their number each gets what it would have by default. */
+const sharers = ({ values }: EffectiveSettings): number => values.max_operations || operationsDefault;
 
 const quotasOf = (catalog: Catalog, { values }: EffectiveSettings): Quotas =>
   new Quotas(catalog, {

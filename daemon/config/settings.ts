@@ -31,6 +31,8 @@ export const socketDefault = '/run/basalt/basaltd.sock';
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 /** The smallest budget in which every part finds its working set. */
 export const memoryLimitMin = 64 * MiB;
+/** Copies that run at the same time where nobody says otherwise; each gets its share of the memory. */
+export const operationsDefault = 15;
 export const ioPriorities = ['none', 'idle', 'low', 'normal', 'high'] as const;
 export const blockSizes = [16384, 32768, 65536, 131072, 262144] as const;
 
@@ -84,9 +86,10 @@ export const settings = {
     flag: 'memory-limit',
   }),
   max_operations: setting({
-    shape: shape.integer(1, 1000),
-    initial: () => 15,
-    about: 'Backups and restores that may run at the same time; the others wait in a queue.',
+    shape: shape.integer(0, 1000),
+    initial: () => operationsDefault,
+    about:
+      'Backups, restores and verifications that may run at the same time, over all projects together; the others wait, and the projects take turns. 0: as many as there is memory for.',
     live: false,
     cinder: 'backup_max_operations',
   }),

@@ -19,6 +19,7 @@ import { endedReport, type JobReport, RateMeter } from './report.ts';
 
 export interface JobContext {
   readonly id: string;
+  readonly project: string;
   readonly signal: AbortSignal;
   /** The job's own rate; it may change while the job runs. */
   readonly rate: Rate;
@@ -264,6 +265,7 @@ export class Jobs {
   #contextOf(live: Live): JobContext {
     return {
       id: live.record.id,
+      project: live.record.project_id,
       signal: live.controller.signal,
       rate: live.rate,
       progress: ({ bytesDone, bytesTotal, phase }) => {

@@ -10,7 +10,7 @@ export interface JobReport {
   readonly bytesPerSecond: number;
   /** null where nobody knows. */
   readonly secondsLeft: number | null;
-  /** What a queued job waits for: "memory" or "operations"; null where it does not wait. */
+  /** What a queued job waits for, a phrase that begins with "memory" or "operations"; null where it does not wait. */
   readonly waitingFor: string | null;
   /** The job's own rate; 0: none. */
   readonly limitBytesPerSecond: number;

@@ -1,7 +1,9 @@
 /** What the jobs are made of, put together by the composition root. */
 
 import type { Native } from '../../native/native.ts';
+import { MiB } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
+import { ordinal } from '../base/ordinal.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Budget, Grant } from '../memory/budget.ts';
 import { copyBytesMax, copyBytesMin } from '../pipeline/parts.ts';
@@ -38,20 +40,23 @@ export interface Services {
   readonly copyBytes: number;
 }
 
-/** Waits for a place and for memory, and runs the copy with them. */
+/** Waits for a place and for memory, and runs the copy with them. Memory is first come first served: only who has a place asks
+ *  for it, and places are fair between projects, so that no project has more before another than its turns gave it; and who
+ *  needs much is not passed for ever by those who need little. */
 export async function withMemory<T>(
   services: Services,
   context: JobContext,
   owner: string,
   copy: (grant: Grant) => Promise<T>,
 ): Promise<T> {
-  context.waitFor('operations');
-  const leave = await services.operations.enter(context.signal);
+  const { project, signal } = context;
+  const leave = await services.operations.enter({ project, signal, onWait: (why) => context.waitFor(why) });
   try {
-    context.waitFor('memory');
     const bytesMax = Math.max(copyBytesMin, Math.min(services.copyBytes, copyBytesMax));
     const wish = { owner: `${owner} ${context.id}`, bytesMin: copyBytesMin, bytesMax };
-    const grant = await services.budget.admit(wish, context.signal);
+    const onWait = (place: number) =>
+      context.waitFor(`memory: ${wish.bytesMin / MiB} MiB needed, ${ordinal(place)} in line`);
+    const grant = await services.budget.admit(wish, signal, onWait);
     try {
       context.waitFor(null);
       return await copy(grant);

@@ -52,6 +52,7 @@ interface Waiting {
   readonly wish: Wish;
   readonly sinceMs: number;
   readonly give: (grant: Grant) => void;
+  readonly onWait: (place: number) => void;
 }
 
 export class Budget {
@@ -71,8 +72,13 @@ export class Budget {
     this.#free = [{ offset: 0, length: arena.byteLength }];
   }
 
-  /** Waits for memory. MEMORY_BUDGET where the minimum can never be had; CANCELLED if `signal` aborts while waiting. */
-  async admit(wish: Wish, signal?: AbortSignal): Promise<Grant> {
+  /** Waits for memory; `onWait` is told the place in the line, from 1 on, if there is a line, and each time it changes.
+   *  MEMORY_BUDGET where the minimum can never be had; CANCELLED if `signal` aborts while waiting. */
+  async admit(
+    wish: Wish,
+    signal?: AbortSignal,
+    onWait: (place: number) => void = () => undefined,
+  ): Promise<Grant> {
     if (roundUp(wish.bytesMin, unitBytes) > this.#arena.byteLength) {
       throw new Fault(
         'MEMORY_BUDGET',
@@ -80,7 +86,7 @@ export class Budget {
       );
     }
     const grant = this.#waiting.length === 0 ? this.#take(wish) : undefined;
-    return grant ?? (await this.#wait(wish, signal));
+    return grant ?? (await this.#wait(wish, signal, onWait));
   }
 
   report(): BudgetReport {
@@ -97,7 +103,7 @@ export class Budget {
     };
   }
 
-  #wait(wish: Wish, signal: AbortSignal | undefined): Promise<Grant> {
+  #wait(wish: Wish, signal: AbortSignal | undefined, onWait: (place: number) => void): Promise<Grant> {
     return new Promise((resolve, reject) => {
       const cancel = () => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
@@ -105,6 +111,7 @@ export class Budget {
         const cancelled = new Fault('CANCELLED', `Cancelled "${wish.owner}" while it waited for memory`);
         reject(reason instanceof Fault ? reason : cancelled);
         this.#serve();
+        this.#tellAll();
       };
       const waiting: Waiting = {
         wish,
@@ -113,21 +120,33 @@ export class Budget {
           signal?.removeEventListener('abort', cancel);
           resolve(grant);
         },
+        onWait,
       };
       this.#waiting.push(waiting);
-      if (signal?.aborted) cancel();
-      else signal?.addEventListener('abort', cancel, { once: true });
+      if (signal?.aborted) {
+        cancel();
+        return;
+      }
+      signal?.addEventListener('abort', cancel, { once: true });
+      onWait(this.#waiting.length);
     });
+  }
+
+  #tellAll(): void {
+    for (const [place, { onWait }] of this.#waiting.entries()) onWait(place + 1);
   }
 
   /** Gives to those who wait, in order, until one can't be served. */
   #serve(): void {
+    let served = 0;
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const grant = this.#take(first.wish);
-      if (grant === undefined) return;
+      if (grant === undefined) break;
       this.#waiting.shift();
       first.give(grant);
+      served += 1;
     }
+    if (served > 0) this.#tellAll();
   }
 
   #take(wish: Wish): Grant | undefined {

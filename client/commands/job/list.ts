@@ -17,7 +17,16 @@ export function addJobList(noun: Command): void {
       inSession(async (session, { active, limit }: { active?: boolean; limit?: number }) => {
         const params = { ...defined({ active, limit }), ...session.inProject };
         const { jobs } = await session.call('job.list', params);
-        const initial = ['id', 'kind', 'status', 'phase', 'bytes_done', 'bytes_total', 'created_at'];
+        const initial = [
+          'id',
+          'kind',
+          'status',
+          'phase',
+          'waiting_for',
+          'bytes_done',
+          'bytes_total',
+          'created_at',
+        ];
         await session.list(jobs, { titles: jobTitles, initial });
         if (jobs.length === 0) session.note('No jobs.');
       }),

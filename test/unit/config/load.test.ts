@@ -109,7 +109,7 @@ test.each([
   ['memory_limit = -1', /64MiB/],
   ['memory_limit = "lots"', /a size/],
   ['memory_limit = true', /a size/],
-  ['max_operations = 0', /from 1 to 1000/],
+  ['max_operations = -1', /from 0 to 1000/],
   ['max_operations = 1.5', /whole number/],
   ['compression_level = 20', /from 0 to 19/],
   ['project_grants = ["alice=x"]', /uid:1000/],

@@ -36,7 +36,7 @@ import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
-import { recoverBackups, recoverJobs } from './jobs/recover.ts';
+import { recoverBackups, recoverJobs, resumeJobs } from './jobs/recover.ts';
 import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
 import type { Services } from './jobs/services.ts';
@@ -112,10 +112,11 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     view: () => view,
     rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
     busyVolumes: new Set(),
+    repositoryPatienceMs: values.resume_patience * 1000,
     busyFolders: new Set(),
     copyBytes: shares.copyBytes,
   };
-  await openAndRecover(services, log);
+  await openAndRecover(services, values.offload_recovery, log);
 
   if (viewDirectory !== null) {
     view = await openViewAt(viewDirectory, services, shares, log);
@@ -190,8 +191,19 @@ function cappedMemory(limitBytes: number, log: Logger): number {
   return usableBytes;
 }
 
+/** Where a repository is away, deletions wait for it; the daemon does not. */
+async function deletionsOf(resumed: Awaited<ReturnType<typeof resumeJobs>>, services: Services) {
+  if (services.repositories.list().some(({ holder }) => holder.current === undefined)) return;
+  const forEver = new AbortController().signal;
+  const deletions = resumed.filter(({ kind }) => kind === 'delete');
+  await Promise.all(deletions.map(({ id }) => services.jobs.watch(id, () => undefined, forEver)));
+}
+
 /** A repository may be missing now and there later: the daemon starts all the same, and says so. */
-async function openAndRecover(services: Services, log: Logger): Promise<void> {
+async function openAndRecover(services: Services, offload: boolean, log: Logger): Promise<void> {
+  // Before a repository is opened: what has a job that goes on is not put right in another way.
+  const resumed = await resumeJobs(services);
+  for (const { what } of resumed) log.warn(what);
   for (const { id, holder } of services.repositories.list()) {
     try {
       await holder.get();
@@ -200,6 +212,7 @@ async function openAndRecover(services: Services, log: Logger): Promise<void> {
       log.warn({ code, hint }, `${message}; going on without repository "${id}"`);
     }
   }
+  if (!offload) await deletionsOf(resumed, services);
 }
 
 /** `onOpen` puts right what a killed daemon left half-done: at the start, or whenever the repository is there again. */

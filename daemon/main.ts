@@ -42,7 +42,7 @@ Example:
   basaltd --state-dir /var/lib/basalt --repository file:///srv/backups
   basaltctl repository init
 
-SIGTERM stops it: jobs are interrupted, mounts undone; a second one stops it at once.
+SIGTERM stops it: jobs are interrupted and go on at the next start, mounts are undone; a second one stops it at once.
 Exit status: 0 stopped, 64 usage, 75 another basaltd uses the state folder, 78 settings.`,
     )
     .exitOverride()

@@ -71,6 +71,7 @@ export const jobTitles = {
   limit_bytes_per_second: 'Rate Limit',
   fault: 'Fault',
   result: 'Result',
+  history: 'History',
 } as const satisfies Record<keyof JobValue, string>;
 
 export const mountTitles = {

@@ -87,6 +87,12 @@ export const faults = {
     hint: 'This is a bug of Basalt: the log of the daemon has the details',
   },
 
+  JOB_CRASHED: {
+    exit: 70,
+    retry: false,
+    hint: 'Look into the log of the daemon for why it ended, and run the job again',
+  },
+
   TARGET_TOO_SMALL: { exit: 73, retry: false, hint: 'Name a target of at least the size of the backup' },
   TARGET_EXISTS: { exit: 73, retry: false, hint: 'Add --force to write over it, or name another target' },
   TARGET_UNUSABLE: {
@@ -171,7 +177,11 @@ export const faults = {
   },
   MEMORY_BUDGET: { exit: 75, retry: true, hint: 'Raise memory_limit, or run fewer jobs at a time' },
   CANCELLED: { exit: 75, retry: true, hint: 'It was cancelled: run it again when it is wanted' },
-  INTERRUPTED: { exit: 75, retry: true, hint: 'The daemon stopped while it ran: run it again' },
+  INTERRUPTED: {
+    exit: 75,
+    retry: true,
+    hint: 'The daemon stopped: see what became of it with basaltctl job list',
+  },
   OVER_QUOTA: {
     exit: 75,
     retry: true,

@@ -62,6 +62,14 @@ export const loopGoneTimeoutMs = 3000;
 /** Jobs that have not ended, and ended ones that are remembered. */
 export const jobsUnderWayMax = 1000;
 export const jobsRememberedMax = 1000;
+/** Entries in the history of a job. */
+export const jobEventsMax = 64;
+/** How long a cancelled job may take to end by itself, before it is ended over its head: what hangs in a device goes on in the dark. */
+export const cancelGraceMs = 700;
+/** The same when the daemon stops: time for a last checkpoint. */
+export const stopJobGraceMs = 5_000;
+/** So many unasked ends of the daemon with a job at the same place, and the job is not tried again. */
+export const jobCrashesMax = 3;
 /** Extents that one answer of `backup diff` lists. */
 export const diffExtentsMax = 10_000;
 /** Longest reason kept with a failed backup, as in Cinder. */

@@ -4,6 +4,7 @@
 
 import type {
   BackupRecord,
+  CheckpointRecord,
   FactRecord,
   JobRecord,
   MountRecord,
@@ -21,6 +22,7 @@ export interface Tables {
   readonly facts: FactRecord;
   readonly quotas: QuotaRecord;
   readonly repositories: RepositoryRecord;
+  readonly checkpoints: CheckpointRecord;
 }
 
 export type TableName = keyof Tables;

@@ -7,10 +7,13 @@
 
 import { open as openFile } from 'node:fs/promises';
 import { type Key, open, type RootDatabase, type Database as Table } from 'lmdb';
+import { AssertionFailure, assert } from '../base/assert.ts';
 import { Fault } from '../base/faults.ts';
+import type { Machine } from '../base/machine.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
 import type { BackupOrders, Catalog, Changes, TableName, Tables } from './catalog.ts';
 import { type BackupRecord, defaultRepository } from './records.ts';
+import { backupStatus, jobStatus, volumeStatus } from './statuses.ts';
 import { counted, minus, noUsage, plus, type Usage } from './usage.ts';
 
 /** Address space, not memory: the file grows with what is in it. */
@@ -63,6 +66,7 @@ export function openLmdbCatalog(path: string): Catalog {
       facts: root.openDB({ name: 'facts' }),
       quotas: root.openDB({ name: 'quotas' }),
       repositories: root.openDB({ name: 'repositories' }),
+      checkpoints: root.openDB({ name: 'checkpoints' }),
     },
     orders: root.openDB({ name: 'orders' }),
     usage: root.openDB({ name: 'usage' }),
@@ -149,6 +153,24 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
   };
 }
 
+/** The tables whose records have a status. */
+const machines: Partial<Record<TableName, Machine<string>>> = {
+  backups: backupStatus,
+  volumes: volumeStatus,
+  jobs: jobStatus,
+};
+
+function holdToMachine(table: TableName, before: object | undefined, now: object): void {
+  const rules = machines[table];
+  if (rules === undefined) return;
+  const [from, to] = [statusIn(before), statusIn(now)];
+  if (before === undefined) assert(rules.mayBegin(to), `a ${rules.what} may begin as ${to}`);
+  else assert(rules.mayBecome(from, to), `a ${rules.what} that is ${from} may become ${to}`);
+}
+
+const statusIn = (record: object | undefined): string =>
+  record !== undefined && 'status' in record ? String(record.status) : '';
+
 async function commit(
   { root, tables, orders, usage }: Database,
   change: (changes: Changes) => void,
@@ -171,6 +193,7 @@ async function commit(
     await root.childTransaction(() => {
       change({
         put: (name, record) => {
+          holdToMachine(name, tables[name].get(record.id), record);
           if (name === 'backups') order(tables.backups.get(record.id), record as BackupRecord);
           void (tables[name] as unknown as Table<unknown, string>).put(record.id, record);
         },
@@ -183,7 +206,7 @@ async function commit(
     await root.flushed; // W3
   } catch (thrown) {
     // What a change refuses by itself is not the storage's fault.
-    if (thrown instanceof Fault) throw thrown;
+    if (thrown instanceof Fault || thrown instanceof AssertionFailure) throw thrown;
     const message = `Cannot write to the catalog: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
     throw new Fault('STORAGE_FAILED', message, { cause: thrown });
   }

@@ -4,6 +4,7 @@
 
 import type { BackupManifest } from '../format/manifest.ts';
 import type { BackupRecord, VolumeRecord } from './records.ts';
+import { backupStatus, volumeStatus } from './statuses.ts';
 
 /** The record of a backup as its manifest tells it; `now` is when it was learnt, `repository` the name of where. */
 export function recordOf(manifest: BackupManifest, repository: string, now: string): BackupRecord {
@@ -11,7 +12,7 @@ export function recordOf(manifest: BackupManifest, repository: string, now: stri
   return {
     ...backup,
     repository,
-    status: 'available',
+    status: backupStatus.begin('available'),
     fail_reason: '',
     volume_id: volume.id,
     volume_name: volume.name,
@@ -46,7 +47,7 @@ export const volumeOf = (manifest: BackupManifest): VolumeRecord => ({
   name: manifest.volume.name,
   project_id: manifest.volume.project_id ?? manifest.backup.project_id,
   source: manifest.volume.source,
-  status: 'available',
+  status: volumeStatus.begin('available'),
   size_bytes: manifest.volume.size_bytes,
   created_at: manifest.backup.created_at,
 });

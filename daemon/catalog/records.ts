@@ -2,13 +2,12 @@
  *  Plain values: what `-f json` shows is made from them in `control/present.ts`. */
 
 import type { FaultCode } from '../base/faults.ts';
-import type { BackupStatus } from '../format/backup-status.ts';
 import type { RepositoryKind } from '../format/manifest.ts';
+import type { WriterState } from '../format/writer-state.ts';
+import type { BackupStatus, JobStatus, VolumeStatus } from './statuses.ts';
 
 /** Name of the repository of the settings; records from before there were others are of it. */
 export const defaultRepository = 'default';
-
-export type VolumeStatus = 'available' | 'backing-up' | 'restoring-backup' | 'error_restoring';
 
 export interface VolumeRecord {
   readonly id: string;
@@ -64,7 +63,48 @@ export interface BackupRecord {
 }
 
 export type JobKind = 'backup' | 'restore' | 'verify' | 'delete' | 'check' | 'rebuild' | 'mount' | 'unmount';
-export type JobStatus = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+
+/** Something that happened to a job; `at` is when. */
+export interface JobEvent {
+  readonly at: string;
+  readonly event:
+    | 'queued'
+    | 'started'
+    | 'interrupted'
+    | 'requeued'
+    | 'resumed'
+    | 'done'
+    | 'failed'
+    | 'cancelled';
+  /** What there is to know besides; empty where nothing. */
+  readonly detail: string;
+}
+
+/** All that is needed to run a job again after the daemon ended; the records say the rest. */
+export type JobPlan =
+  | {
+      readonly kind: 'backup';
+      /** Read the source although something uses it. */
+      readonly force: boolean;
+      readonly bytes_per_second: number;
+      /** What the volume is again afterwards. */
+      readonly volume_status: VolumeStatus;
+    }
+  | {
+      readonly kind: 'restore';
+      /** Where to, as a URL. */
+      readonly target: string;
+      /** Registers the target as a volume of this name. */
+      readonly register_as: string | null;
+      readonly force: boolean;
+      readonly differential: boolean;
+      readonly bytes_per_second: number;
+    }
+  | {
+      readonly kind: 'delete';
+      /** What the backup is again where nothing could be removed. */
+      readonly backup_status: BackupStatus;
+    };
 
 export interface JobRecord {
   readonly id: string;
@@ -81,8 +121,50 @@ export interface JobRecord {
   /** How far it got; 0 until it has ended. */
   readonly bytes_done: number;
   readonly bytes_total: number;
-  /** What a restart must undo: a file being made. */
+  /** What a restart must undo or go on with: a file being made. */
   readonly temporary_path: string | null;
+  /** What happened to it, the oldest first; bounded. */
+  readonly history: readonly JobEvent[];
+  /** null: the job does not go on after the daemon ended. */
+  readonly plan: JobPlan | null;
+  /** How often the daemon ended without being asked to while the job was at that place. */
+  readonly crashes: { readonly position: number; readonly count: number };
+}
+
+/** Where a backup can be taken up again: all before `position` is durable in the repository. */
+export interface BackupCheckpoint {
+  readonly kind: 'backup';
+  readonly position: number;
+  readonly repository_id: string;
+  /** The map as far as it is built. */
+  readonly state: WriterState;
+  /** What shows that the source holds what was read; null where nothing does. */
+  readonly evidence: string | null;
+}
+
+/** Where a restore can be taken up again: all before `position` is durable on the target. */
+export interface RestoreCheckpoint {
+  readonly kind: 'restore';
+  readonly position: number;
+  /** What the target was; another one is not gone on with. */
+  readonly target: string;
+  readonly counts: {
+    readonly written_bytes: number;
+    readonly zeroed_bytes: number;
+    readonly unchanged_bytes: number;
+  };
+  readonly written: WrittenRanges;
+}
+
+export type Checkpoint = BackupCheckpoint | RestoreCheckpoint;
+/** `id`: of the job. */
+export type CheckpointRecord = Checkpoint & { readonly id: string };
+
+/** What a restore has changed on its target, in order. `exact`: false where ranges were joined to keep the list short. */
+export interface WrittenRanges {
+  readonly ranges: readonly { readonly offset: number; readonly length: number }[];
+  readonly total_bytes: number;
+  readonly exact: boolean;
 }
 
 /** Something mounted for `basaltctl mount`, written before the first command and removed after the last. */

@@ -109,6 +109,21 @@ export const settings = {
     live: false,
     cinder: 'quota_backup_gigabytes',
   }),
+  offload_recovery: setting({
+    shape: shape.boolean,
+    initial: () => true,
+    about:
+      'Take commands while deletions that an earlier daemon left half-done are finished; false: finish them first.',
+    live: false,
+    cinder: 'backup_service_inithost_offload',
+  }),
+  resume_patience: setting({
+    shape: shape.integer(0, 7 * 24 * 3600),
+    initial: () => 3600,
+    about:
+      'Seconds that a job which goes on after a restart waits for a repository that is away, before it fails.',
+    live: false,
+  }),
   read_rate: setting({
     shape: shape.size(0, 1024 * GiB),
     initial: () => 0,

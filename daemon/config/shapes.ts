@@ -56,6 +56,13 @@ export const integer = (min: number, max: number): Shape<number> => ({
   show: (value) => value,
 });
 
+export const boolean: Shape<boolean> = {
+  takes: 'true or false',
+  read: (value) =>
+    value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined,
+  show: (value) => value,
+};
+
 export const oneOf = <T extends string | number>(choices: readonly T[]): Shape<T> => ({
   takes: `one of ${choices.join(', ')}`,
   read: (value) => choices.find((choice) => choice === value || String(choice) === value),

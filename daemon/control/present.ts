@@ -21,8 +21,19 @@ export const presentBackup = (record: BackupRecord, hasDependents: boolean): Bac
 });
 
 export function presentJob(report: JobReport): JobValue {
-  const { id, kind, status, project_id, backup_id, volume_id, created_at, finished_at, fault, result } =
-    report.record;
+  const {
+    id,
+    kind,
+    status,
+    project_id,
+    backup_id,
+    volume_id,
+    created_at,
+    finished_at,
+    fault,
+    result,
+    history,
+  } = report.record;
   return {
     id,
     kind,
@@ -41,11 +52,16 @@ export function presentJob(report: JobReport): JobValue {
     limit_bytes_per_second: report.limitBytesPerSecond,
     fault,
     result,
+    history: history.map((event) => ({ ...event })),
   };
 }
 
 /** For lists: a result may be long, and `job show` has it. */
-export const presentListedJob = (report: JobReport): JobValue => ({ ...presentJob(report), result: null });
+export const presentListedJob = (report: JobReport): JobValue => ({
+  ...presentJob(report),
+  result: null,
+  history: [],
+});
 
 export const presentMount = (record: MountRecord): MountValue => {
   const { id, backup_id, directory, partition, file_system, loop_device, created_at } = record;

@@ -52,6 +52,10 @@ async function chooseNames(url: DeviceUrl): Promise<Names> {
   return { url: formatDeviceUrl('file', url.path), folder, final, temporary };
 }
 
+/** Only a name that a restore gives to a file in the making is ever removed, or gone on with. */
+export const isPartialName = (path: string): boolean =>
+  /^\..*\.basalt-[0-9a-f]{12}\.partial$/.test(basename(path));
+
 async function makeFile(names: Names, sizeBytes: number): Promise<FileHandle> {
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const handle = await open(names.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, newFileMode);

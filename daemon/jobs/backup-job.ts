@@ -1,21 +1,14 @@
-/** Makes a backup of a volume.
- *  Promises: what can be refused at once is refused before anything is recorded; W3 (catalog, flushed) comes after W2
- *  (manifest) and before the job is reported as done (W4); a failed or cancelled backup is in status error with its reason,
- *  and its volume is available again. */
+/** Begins a backup of a volume; `backup-run.ts` is what follows.
+ *  Promises: what can be refused at once is refused before anything is recorded. */
 
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
-import { failReasonLengthMax } from '../base/limits.ts';
-import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
-import type { Source } from '../devices/device.ts';
+import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
 import { openSource } from '../devices/source.ts';
-import type { BackupManifest } from '../format/manifest.ts';
-import { backUp } from '../pipeline/backup.ts';
-import type { ManifestFields } from '../repository/repository.ts';
+import { backupOrder } from './backup-run.ts';
 import { findVolume, findVolumeAnywhere } from './find.ts';
-import type { JobContext } from './jobs.ts';
-import { type Services, timestamp, withMemory } from './services.ts';
+import { type Services, timestamp } from './services.ts';
 
 export interface BackupOrder {
   readonly volume: string;
@@ -48,41 +41,24 @@ export async function createBackup(
   await (await services.repositories.get(order.repository)).requireWritable();
   const sizeBytes = await probeSource(services, volume, order.force);
   const backup = newRecord(services, order, volume, parent, sizeBytes);
-  let manifest: BackupManifest | undefined;
+  const record = { project_id: order.project, backup_id: backup.id, volume_id: volume.id };
   // Another request may have come between: nothing awaits from here until the record is on its way.
-  refuseUnlessIdle(services, find(catalog, volume.id, order.project));
+  const idle = find(catalog, volume.id, order.project);
+  refuseUnlessIdle(services, idle);
   busy.add(volume.id);
+  const plan = {
+    kind: 'backup',
+    force: order.force,
+    bytes_per_second: order.rate,
+    volume_status: idle.status,
+  } as const;
   try {
     const job = await jobs.submit({
-      kind: 'backup',
-      project_id: order.project,
-      backup_id: backup.id,
-      volume_id: volume.id,
-      bytes_per_second: order.rate,
+      ...backupOrder(services, record, plan),
       begin: (changes) => {
         services.quotas.require(backup.project_id, sizeBytes);
         changes.put('backups', backup);
-        changes.put('volumes', { ...volume, status: 'backing-up', size_bytes: sizeBytes });
-      },
-      run: async (context) => {
-        const onDurable = (written: BackupManifest) => {
-          manifest = written;
-        };
-        const made = await runBackup(services, context, backup, { volume, force: order.force, onDurable });
-        return { backup_id: backup.id, ...made.statistics, consistency: made.consistency };
-      },
-      end: (changes, fault) => {
-        busy.delete(volume.id);
-        const now = timestamp(services.clock);
-        const fail_reason = fault?.message.slice(0, failReasonLengthMax) ?? '';
-        const ended: BackupRecord =
-          manifest === undefined
-            ? { ...backup, status: 'error', fail_reason, updated_at: now }
-            : recordOf(manifest, backup.repository, now);
-        changes.put('backups', ended);
-        const known = catalog.get('volumes', volume.id);
-        if (known !== undefined)
-          changes.put('volumes', { ...known, status: volume.status, size_bytes: ended.size_bytes });
+        changes.put('volumes', volumeStatus.move(idle, 'backing-up', { size_bytes: sizeBytes }));
       },
     });
     return { backup, job };
@@ -137,7 +113,7 @@ function newRecord(
     repository: order.repository,
     name: order.name,
     description: order.description,
-    status: 'creating',
+    status: backupStatus.begin('creating'),
     fail_reason: '',
     volume_id: volume.id,
     volume_name: volume.name,
@@ -159,64 +135,5 @@ function newRecord(
     zero_bytes: 0,
     read_bytes: 0,
     consistency: 'clean',
-  };
-}
-
-interface BackupRun {
-  readonly volume: VolumeRecord;
-  readonly force: boolean;
-  /** Told at once when the backup exists: whatever fails afterwards does not undo that. */
-  readonly onDurable: (manifest: BackupManifest) => void;
-}
-
-async function runBackup(
-  services: Services,
-  context: JobContext,
-  backup: BackupRecord,
-  { volume, force, onDurable }: BackupRun,
-): Promise<BackupManifest> {
-  const { signal, progress } = context;
-  return withMemory(services, context, 'backup', async (grant) => {
-    const repository = await services.repositories.of(backup);
-    const source = await openSource(services, volume.source, { force });
-    try {
-      const fields = () => fieldsOf(backup, volume, source);
-      const { native } = services;
-      const rates = [context.rate, services.rates.read];
-      const manifest = await backUp({ source, repository, native, grant, progress, signal, rates, fields });
-      onDurable(manifest);
-      return manifest;
-    } finally {
-      await source.close();
-    }
-  });
-}
-
-function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): ManifestFields {
-  const { id, name, description, project_id, parent_id, snapshot_id, container, availability_zone } = backup;
-  const { metadata, created_at, data_timestamp } = backup;
-  return {
-    backup: {
-      id,
-      name,
-      description,
-      project_id,
-      parent_id,
-      snapshot_id,
-      container,
-      availability_zone,
-      metadata,
-      created_at,
-      data_timestamp,
-    },
-    volume: {
-      id: volume.id,
-      name: volume.name,
-      source: volume.source,
-      size_bytes: source.sizeBytes,
-      ...(volume.project_id === project_id ? {} : { project_id: volume.project_id }),
-    },
-    consistency:
-      source.usedBy.length === 0 ? 'clean' : `crash-consistent: ${source.usedBy.join('; ')}`.slice(0, 1000),
   };
 }

@@ -1,13 +1,14 @@
 /** Deletes a backup.
  *  Promises: removal runs against the order of writing: the catalog says deleting, then the manifest goes, then the record.
- *  A backup that is being restored, or mounted, stays. */
+ *  A backup that is being restored, or mounted, stays. A deletion that the daemon's end cut off is finished at the next start. */
 
 import { Fault } from '../base/faults.ts';
 import { failReasonLengthMax } from '../base/limits.ts';
-import type { BackupRecord, JobRecord } from '../catalog/records.ts';
-import { mayBecome } from '../format/backup-status.ts';
+import { type BackupRecord, defaultRepository, type JobPlan, type JobRecord } from '../catalog/records.ts';
+import { backupStatus } from '../catalog/statuses.ts';
 import { dependentOf, findBackup } from './find.ts';
-import { type Services, timestamp } from './services.ts';
+import type { JobOrder } from './job-order.ts';
+import { repositoryFor, type Services, timestamp } from './services.ts';
 
 export async function deleteBackup(
   services: Services,
@@ -28,43 +29,62 @@ export async function deleteBackup(
     const message = `Cannot delete backup "${backup.id}": backup "${dependent.id}" depends on it`;
     throw new Fault('BACKUP_HAS_DEPENDENTS', message);
   }
+  const updated_at = timestamp(services.clock);
+  const deleting = backupStatus.move(backup, 'deleting', { updated_at });
+  const record = { project_id: project, backup_id: backup.id, volume_id: backup.volume_id };
+  return jobs.submit({
+    ...deleteOrder(services, record, { kind: 'delete', backup_status: backup.status }),
+    begin: (changes) => changes.put('backups', deleting),
+  });
+}
+
+export function deleteOrder(
+  services: Services,
+  { project_id, backup_id, volume_id }: Pick<JobRecord, 'project_id' | 'backup_id' | 'volume_id'>,
+  plan: Extract<JobPlan, { kind: 'delete' }>,
+): JobOrder {
+  const { catalog } = services;
+  const id = backup_id ?? '';
   /** Nothing was removed: the backup is what it was. */
   let whole = false;
-  const deleting: BackupRecord = { ...backup, status: 'deleting', updated_at: timestamp(services.clock) };
-  return jobs.submit({
+  return {
     kind: 'delete',
-    project_id: project,
-    backup_id: backup.id,
-    volume_id: backup.volume_id,
-    begin: (changes) => changes.put('backups', deleting),
-    run: async () => {
-      services.view()?.dropBackup(backup.id);
-      const repository = await services.repositories.of(backup);
+    project_id,
+    backup_id,
+    volume_id,
+    plan,
+    run: async (context) => {
+      services.view()?.dropBackup(id);
+      const name = catalog.get('backups', id)?.repository ?? defaultRepository;
+      const repository = await repositoryFor(services, context, name, 'write');
+      await context.started();
       try {
-        await repository.removeManifest(backup.id);
+        await repository.removeManifest(id);
       } catch (thrown) {
-        whole = await repository.manifest(backup.id).then(
+        whole = await repository.manifest(id).then(
           () => true,
           () => false,
         );
         throw thrown;
       }
-      return { backup_id: backup.id };
+      return { backup_id: id };
     },
     end: (changes, fault) => {
-      if (fault === undefined) changes.remove('backups', backup.id);
-      else if (whole) changes.put('backups', backup);
+      const backup = catalog.get('backups', id);
+      if (backup === undefined) return;
+      if (fault === undefined) changes.remove('backups', id);
+      else if (whole) changes.put('backups', backupStatus.move(backup, plan.backup_status));
       else {
         const fail_reason = fault.message.slice(0, failReasonLengthMax);
-        changes.put('backups', { ...deleting, status: 'error_deleting', fail_reason });
+        changes.put('backups', backupStatus.move(backup, 'error_deleting', { fail_reason }));
       }
     },
-  });
+  };
 }
 
 function refuseWhileUsed({ catalog, jobs }: Services, backup: BackupRecord): void {
   const message = `Cannot delete backup "${backup.id}"`;
-  if (!mayBecome(backup.status, 'deleting') || backup.status === 'creating') {
+  if (!backupStatus.mayBecome(backup.status, 'deleting') || /^(creating|deleting)$/.test(backup.status)) {
     throw new Fault('BACKUP_BUSY', `${message}: its status is "${backup.status}"`);
   }
   const [job] = jobs.activeFor(backup.id);

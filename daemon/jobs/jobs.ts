@@ -1,62 +1,31 @@
-/** All jobs of this daemon: begun, watched, cancelled, remembered.
+/** All jobs of this daemon: begun, watched, cancelled, remembered, and taken up again.
  *
  *    submit ─(record in the catalog)▶ queued ─▶ running ─▶ done | failed | cancelled ─(record)▶ remembered
+ *                                       ▲          │
+ *                                       └─ adopt ◀─┘ the daemon stops, or is killed: a job with a plan goes on at the next start
  *
  *  Promises: a job's record is durable before the job does anything, and its end is durable before anybody is told; a job
- *  ends once; at most `jobsRememberedMax` ended jobs are kept. Knows nothing of what a job does. */
+ *  ends once; a cancelled one ends within `cancelGraceMs`, even where its device hangs; at most `jobsRememberedMax` ended jobs
+ *  are kept. Knows nothing of what a job does. */
 
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/faults.ts';
-import { jobsRememberedMax, jobsUnderWayMax } from '../base/limits.ts';
+import {
+  cancelGraceMs,
+  jobsRememberedMax,
+  jobsUnderWayMax,
+  stopGraceMs,
+  stopJobGraceMs,
+} from '../base/limits.ts';
 import type { Catalog, Changes } from '../catalog/catalog.ts';
-import type { JobKind, JobRecord, JobStatus } from '../catalog/records.ts';
-import { Rate } from '../pipeline/rate.ts';
-import { jobHasEnded, jobMayBecome } from './job-status.ts';
-import { endedReport, type JobReport, RateMeter } from './report.ts';
-
-export interface JobContext {
-  readonly id: string;
-  readonly project: string;
-  readonly signal: AbortSignal;
-  /** The job's own rate; it may change while the job runs. */
-  readonly rate: Rate;
-  readonly progress: (done: { bytesDone: number; bytesTotal: number; phase: string }) => void;
-  /** Says what the job waits for; null: it goes on. */
-  readonly waitFor: (what: string | null) => void;
-  /** Remembers, durably, a file that a restart must remove if the job does not get to its end. */
-  readonly journalTemporary: (path: string) => Promise<void>;
-}
-
-export interface JobOrder {
-  readonly kind: JobKind;
-  readonly project_id: string;
-  readonly backup_id: string | null;
-  readonly volume_id: string | null;
-  /** Rate of the job; absent or 0: no limit of its own. */
-  readonly bytes_per_second?: number | undefined;
-  /** Committed together with the job's record. */
-  readonly begin?: (changes: Changes) => void;
-  /** Gives the result. What it throws is the fault of the job; `details` of a Fault are kept as the result. */
-  readonly run: (context: JobContext) => Promise<Readonly<Record<string, unknown>>>;
-  /** Committed together with the end of the job, however it ended. */
-  readonly end?: (changes: Changes, fault: Fault | undefined) => void;
-}
-
-interface Live {
-  record: JobRecord;
-  readonly controller: AbortController;
-  readonly meter: RateMeter;
-  readonly rate: Rate;
-  readonly listeners: Set<(report: JobReport) => void>;
-  phase: string;
-  bytesDone: number;
-  bytesTotal: number;
-  waitingFor: string | null;
-  finished: Promise<void>;
-}
+import type { Checkpoint, JobKind, JobRecord } from '../catalog/records.ts';
+import { jobStatus } from '../catalog/statuses.ts';
+import { withEvent } from './history.ts';
+import type { JobContext, JobOrder } from './job-order.ts';
+import { Live } from './live.ts';
+import { endedReport, type JobReport } from './report.ts';
 
 export interface JobsParts {
   readonly catalog: Catalog;
@@ -64,9 +33,21 @@ export interface JobsParts {
   readonly log: Logger;
 }
 
+/** What a job is told as whose end could not be recorded: told only, never written. */
+const unrecorded = 'failed';
+
+/** How a run came out; `left` where it still hangs in a device. */
+interface Outcome {
+  readonly result: Readonly<Record<string, unknown>> | null;
+  readonly fault: Fault | undefined;
+  readonly left: boolean;
+}
+
 export class Jobs {
   readonly #parts: JobsParts;
   readonly #live = new Map<string, Live>();
+  /** Runs that go on after their jobs were ended over their heads. */
+  readonly #tails = new Set<Promise<void>>();
   #stopping = false;
   /** Last sign of life of any job, for the watchdog. */
   lastProgressAtMs: number;
@@ -93,7 +74,7 @@ export class Jobs {
     const record: JobRecord = {
       id: randomUUID(),
       kind,
-      status: 'queued',
+      status: jobStatus.begin('queued'),
       project_id,
       backup_id,
       volume_id,
@@ -104,19 +85,21 @@ export class Jobs {
       temporary_path: null,
       bytes_done: 0,
       bytes_total: 0,
+      history: [],
+      plan: order.plan ?? null,
+      crashes: { position: 0, count: 0 },
     };
-    const live: Live = {
-      record,
-      controller: new AbortController(),
-      meter: new RateMeter(),
-      rate: new Rate(order.bytes_per_second ?? 0),
-      listeners: new Set(),
-      phase: 'queued',
-      bytesDone: 0,
-      bytesTotal: 0,
-      waitingFor: null,
-      finished: Promise.resolve(),
-    };
+    const queued = withEvent(record, record.created_at, 'queued');
+    return this.#begin(queued, order, undefined);
+  }
+
+  /** Takes up a job that an earlier daemon left, under the same id. */
+  async adopt(record: JobRecord, order: JobOrder, checkpoint: Checkpoint | undefined): Promise<void> {
+    await this.#begin(record, order, checkpoint);
+  }
+
+  async #begin(record: JobRecord, order: JobOrder, checkpoint: Checkpoint | undefined): Promise<JobRecord> {
+    const live = new Live(record, this.#parts.clock, order.bytes_per_second ?? 0, checkpoint);
     this.#live.set(record.id, live);
     const recorded = this.#parts.catalog.commit((changes) => {
       changes.put('jobs', record);
@@ -133,7 +116,7 @@ export class Jobs {
 
   report(id: string): JobReport {
     const live = this.#live.get(id);
-    if (live !== undefined) return this.#reportOf(live);
+    if (live !== undefined) return live.report();
     const record = this.#parts.catalog.get('jobs', id);
     if (record === undefined) throw new Fault('JOB_UNKNOWN', `Cannot find job "${id}"`);
     return endedReport(record);
@@ -141,7 +124,7 @@ export class Jobs {
 
   /** Jobs that have not ended; reads nothing. */
   active(): JobReport[] {
-    return [...this.#live.values()].map((live) => this.#reportOf(live));
+    return [...this.#live.values()].map((live) => live.report());
   }
 
   /** All jobs, newest first. */
@@ -165,7 +148,7 @@ export class Jobs {
     const live = this.#live.get(id);
     if (live === undefined) return this.report(id);
     live.listeners.add(listener);
-    listener(this.#reportOf(live));
+    listener(live.report());
     let leave: () => void = () => undefined;
     const gone = new Promise<void>((resolve) => {
       leave = resolve;
@@ -177,7 +160,7 @@ export class Jobs {
       live.listeners.delete(listener);
       signal.removeEventListener('abort', leave);
     }
-    return this.#reportOf(live);
+    return live.report();
   }
 
   /** Asks a job to stop and waits until it has; one that has ended stays as it is. */
@@ -186,7 +169,7 @@ export class Jobs {
     if (live === undefined) return this.report(id);
     live.controller.abort(new Fault('CANCELLED', `Cancelled job "${id}" by request`));
     await live.finished;
-    return this.#reportOf(live);
+    return live.report();
   }
 
   /** Changes the rate of a job; one that has ended stays as it is. */
@@ -196,7 +179,7 @@ export class Jobs {
     return this.report(id);
   }
 
-  /** Takes no more jobs, stops those there are, and waits for them. */
+  /** Takes no more jobs, stops those there are, and waits for them. Those with a plan go on at the next start. */
   async stop(): Promise<void> {
     this.#stopping = true;
     const all = [...this.#live.values()];
@@ -204,37 +187,111 @@ export class Jobs {
       controller.abort(new Fault('INTERRUPTED', `Interrupted job "${record.id}": the daemon is stopping`));
     }
     await Promise.all(all.map(({ finished }) => finished));
+    // What hangs in a device ends with the process.
+    const patience = new Promise((resolve) => setTimeout(resolve, stopGraceMs).unref());
+    await Promise.race([Promise.all(this.#tails), patience]);
   }
 
   async #run(live: Live, order: JobOrder): Promise<void> {
+    const outcome = await this.#outcomeOf(live, order);
+    live.left = true;
+    const interrupted = outcome.fault?.code === 'INTERRUPTED' && order.plan !== undefined;
+    if (interrupted) await this.#suspend(live);
+    else await this.#end(live, order, outcome);
+    const report = live.report();
+    this.#live.delete(live.record.id);
+    for (const listener of live.listeners) listener(report);
+  }
+
+  /** Runs the order. Where it hangs after a cancellation or the stop, it is left behind. */
+  #outcomeOf(live: Live, order: JobOrder): Promise<Outcome> {
     const { log } = this.#parts;
+    const running = order.run(this.#contextOf(live)).then(
+      (result): Outcome => ({ result, fault: undefined, left: false }),
+      (thrown: unknown): Outcome => {
+        const fault = toFault(thrown);
+        if (fault.code === 'INTERNAL')
+          log.error({ job: live.record.id, err: thrown }, 'A job failed for a reason that is a bug');
+        return { result: fault.details ?? live.account?.() ?? null, fault, left: false };
+      },
+    );
+    if (order.leavable !== true) return running;
+    return new Promise((resolve) => {
+      const { signal } = live.controller;
+      let timer: NodeJS.Timeout | undefined;
+      const leave = () => {
+        if (live.committed) return;
+        const fault = toFault(signal.reason);
+        this.#follow(live, running);
+        resolve({ result: live.account?.() ?? null, fault, left: true });
+      };
+      const onAbort = () => {
+        timer = setTimeout(leave, this.#stopping ? stopJobGraceMs : cancelGraceMs);
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal.aborted) onAbort();
+      void running.then((outcome) => {
+        signal.removeEventListener('abort', onAbort);
+        clearTimeout(timer);
+        resolve(outcome);
+      });
+    });
+  }
+
+  /** Stays with a run that was left behind, until what it was making is gone. */
+  #follow(live: Live, running: Promise<Outcome>): void {
+    const { catalog, log } = this.#parts;
+    const { id } = live.record;
+    log.warn(
+      { job: id },
+      'A job was ended while its device or the repository hangs; what it held comes back later',
+    );
+    const tail = running
+      .then(async () => {
+        log.info({ job: id }, 'What a job had left hanging has come back');
+        const record = catalog.get('jobs', id);
+        if (record === undefined || !jobStatus.hasEnded(record.status)) return;
+        await catalog.commit((changes) => changes.put('jobs', { ...record, temporary_path: null }));
+      })
+      .catch((thrown: unknown) => log.error({ job: id, err: thrown }, 'Cannot record what a job had left'))
+      .finally(() => this.#tails.delete(tail));
+    this.#tails.add(tail);
+  }
+
+  /** The daemon stops: the job waits for the next start. */
+  async #suspend(live: Live): Promise<void> {
+    const { catalog, log } = this.#parts;
+    live.note('interrupted', `the daemon was stopped; byte ${live.checkpoint?.position ?? 0} is durable`);
+    live.move('queued', { bytes_done: live.bytesDone, bytes_total: live.bytesTotal });
+    live.phase = 'interrupted';
+    const { record } = live;
+    await catalog
+      .commit((changes) => changes.put('jobs', record))
+      .catch((thrown: unknown) =>
+        log.error({ job: record.id, err: thrown }, 'Cannot record an interruption'),
+      );
+    log.info({ job: record.id, kind: record.kind }, 'A job is interrupted; it goes on at the next start');
+  }
+
+  async #end(live: Live, order: JobOrder, { result, fault, left }: Outcome): Promise<void> {
+    const { log, catalog } = this.#parts;
     const { id, kind } = live.record;
-    let fault: Fault | undefined;
-    let result: Readonly<Record<string, unknown>> | null = null;
-    try {
-      result = await order.run(this.#contextOf(live));
-    } catch (thrown) {
-      fault = toFault(thrown);
-      result = fault.details ?? null;
-      if (fault.code === 'INTERNAL')
-        log.error({ job: id, err: thrown }, 'A job failed for a reason that is a bug');
-    }
-    const stopped = fault?.code === 'CANCELLED';
-    const status: JobStatus = fault === undefined ? 'done' : stopped ? 'cancelled' : 'failed';
-    this.#move(live, status);
-    live.record = {
-      ...live.record,
+    const status = fault === undefined ? 'done' : fault.code === 'CANCELLED' ? 'cancelled' : 'failed';
+    live.move(status, {
       finished_at: this.#now(),
-      temporary_path: null,
+      // Who was left behind may still be making it.
+      temporary_path: left ? live.record.temporary_path : null,
       bytes_done: live.bytesDone,
       bytes_total: live.bytesTotal,
       result,
       fault: fault === undefined ? null : { code: fault.code, message: fault.message, hint: fault.hint },
-    };
+    });
+    live.note(status, fault === undefined || status === 'cancelled' ? '' : fault.message);
     live.phase = status;
-    await this.#parts.catalog
+    await catalog
       .commit((changes) => {
         changes.put('jobs', live.record);
+        changes.remove('checkpoints', id);
         order.end?.(changes, fault);
         this.#forgetOldest(changes);
       })
@@ -242,13 +299,10 @@ export class Jobs {
         log.error({ job: id, err: thrown }, 'The end of a job is not in the catalog; a restart finds out');
         // W4 never without W3: what is not in the catalog is not told as done.
         const { code, message, hint } = toFault(thrown);
-        live.record = { ...live.record, status: 'failed', fault: { code, message, hint } };
-        live.phase = 'failed';
+        live.record = { ...live.record, status: unrecorded, fault: { code, message, hint } };
+        live.phase = unrecorded;
       });
     log.info({ job: id, kind, status, fault: fault?.code, why: fault?.message }, 'A job has ended');
-    const report = this.#reportOf(live);
-    this.#live.delete(id);
-    for (const listener of live.listeners) listener(report);
   }
 
   /** A rebuild empties the index and replaces records: nothing else may read the one or write the other meanwhile. */
@@ -263,68 +317,60 @@ export class Jobs {
   }
 
   #contextOf(live: Live): JobContext {
+    const { catalog, clock } = this.#parts;
+    const alive = () => {
+      this.lastProgressAtMs = clock.now();
+    };
+    /** What a run that was left behind has to say is of no interest any more. */
+    const record = async (change: (changes: Changes) => void) => {
+      if (!live.left) await catalog.commit(change);
+    };
     return {
       id: live.record.id,
       project: live.record.project_id,
       signal: live.controller.signal,
       rate: live.rate,
-      progress: ({ bytesDone, bytesTotal, phase }) => {
-        if (live.record.status === 'queued') this.#move(live, 'running');
-        const nowMs = this.#parts.clock.now();
-        this.lastProgressAtMs = nowMs;
-        live.meter.add(nowMs, bytesDone);
-        Object.assign(live, { bytesDone, bytesTotal, phase });
-        this.#tell(live);
+      resumed: live.record.history.some(({ event }) => event === 'interrupted'),
+      checkpoint: live.checkpoint,
+      temporaryPath: live.record.temporary_path,
+      progress: (done) => {
+        alive();
+        live.advance(done);
       },
       waitFor: (what) => {
-        this.lastProgressAtMs = this.#parts.clock.now();
-        live.waitingFor = what;
-        if (what === null && live.record.status === 'queued') this.#move(live, 'running');
-        live.phase = what === null ? 'starting' : 'queued';
-        this.#tell(live);
+        alive();
+        live.wait(what);
       },
-      journalTemporary: async (path) => {
+      started: () => {
+        live.wait(null);
+        return record((changes) => changes.put('jobs', live.record));
+      },
+      saveCheckpoint: (checkpoint) => {
+        alive();
+        live.checkpoint = checkpoint;
+        const { bytesDone, bytesTotal } = live;
+        live.record = { ...live.record, bytes_done: bytesDone, bytes_total: bytesTotal };
+        return record((changes) => {
+          changes.put('jobs', live.record);
+          changes.put('checkpoints', { ...checkpoint, id: live.record.id });
+        });
+      },
+      note: (event, detail) => live.note(event, detail),
+      account: (account) => {
+        live.account = account;
+      },
+      journalTemporary: (path) => {
         live.record = { ...live.record, temporary_path: path };
-        await this.#parts.catalog.commit((changes) => changes.put('jobs', live.record));
+        return record((changes) => changes.put('jobs', live.record));
       },
-    };
-  }
-
-  #move(live: Live, status: JobStatus): void {
-    const from = live.record.status;
-    // A job that never reported progress ends straight from the queue.
-    if (from === 'queued' && status === 'done') live.record = { ...live.record, status: 'running' };
-    assert(jobMayBecome(live.record.status, status), `a job that is ${from} may become ${status}`);
-    live.record = { ...live.record, status };
-  }
-
-  #tell(live: Live): void {
-    if (live.listeners.size === 0) return;
-    const report = this.#reportOf(live);
-    for (const listener of live.listeners) listener(report);
-  }
-
-  #reportOf(live: Live): JobReport {
-    const { record, phase, bytesDone, bytesTotal, waitingFor, meter, rate } = live;
-    const bytesPerSecond = meter.bytesPerSecond(this.#parts.clock.now());
-    const left = bytesTotal - bytesDone;
-    const secondsLeft = bytesPerSecond > 0 && left > 0 ? Math.ceil(left / bytesPerSecond) : null;
-    return {
-      record,
-      phase,
-      bytesDone,
-      bytesTotal,
-      bytesPerSecond,
-      secondsLeft,
-      waitingFor,
-      limitBytesPerSecond: rate.bytesPerSecond,
+      commit: () => live.commit(),
     };
   }
 
   #forgetOldest(changes: Changes): void {
     const tooMany = this.#parts.catalog.count('jobs') - jobsRememberedMax;
     if (tooMany <= 0) return;
-    const ended = [...this.#parts.catalog.all('jobs')].filter(({ status }) => jobHasEnded(status));
+    const ended = [...this.#parts.catalog.all('jobs')].filter(({ status }) => jobStatus.hasEnded(status));
     ended.sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
     for (const { id } of ended.slice(0, tooMany + 64)) changes.remove('jobs', id);
   }

@@ -1,55 +1,115 @@
 /** Puts right what a daemon that was killed left half-done, before anything new begins.
- *  Promises: a backup whose manifest is durable is available, one without is in error, and no volume stays locked; files in the
- *  making and mounts of the dead daemon are gone, and only those. Gives a sentence for each thing that it did. */
+ *  Promises: backups, restores and deletions go on by themselves, and their volumes stay locked for them; whatever else was
+ *  under way is marked as interrupted, and leaves no file and no locked volume. Gives a sentence for each thing that it did. */
 
 import { rm } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { Fault, faults, toFault } from '../base/faults.ts';
-import { failReasonLengthMax } from '../base/limits.ts';
+import { failReasonLengthMax, jobCrashesMax } from '../base/limits.ts';
 import type { Changes } from '../catalog/catalog.ts';
 import { recordOf } from '../catalog/rebuild.ts';
-import type { BackupRecord } from '../catalog/records.ts';
-import { jobHasEnded } from './job-status.ts';
+import type { BackupRecord, JobPlan, JobRecord } from '../catalog/records.ts';
+import { backupStatus, jobStatus, volumeStatus } from '../catalog/statuses.ts';
+import { isPartialName } from '../devices/new-file.ts';
+import { backupOrder } from './backup-run.ts';
+import { deleteOrder } from './delete-job.ts';
+import { withEvent } from './history.ts';
+import type { JobOrder } from './job-order.ts';
+import { restoreOrder } from './restore-run.ts';
 import { type Services, timestamp } from './services.ts';
 
-/** Jobs, files and volumes: needs no repository. */
-export async function recoverJobs(services: Pick<Services, 'catalog' | 'clock'>): Promise<string[]> {
+type Local = Pick<Services, 'catalog' | 'clock'>;
+
+/** Jobs that can't go on, their files and volumes: needs no repository. */
+export async function recoverJobs(services: Local): Promise<string[]> {
   const { catalog } = services;
-  const now = timestamp(services.clock);
   const done: string[] = [];
+  const lockedBy = new Set<string>();
   for (const job of Array.from(catalog.all('jobs'))) {
-    if (jobHasEnded(job.status)) continue;
-    const path = job.temporary_path;
-    // Only a name that a restore gives to a file in the making is ever removed.
-    if (path !== null && /^\..*\.basalt-[0-9a-f]+\.partial$/.test(basename(path))) {
-      done.push(
-        await rm(path, { force: true }).then(
-          () => `Removed "${path}", which a restore was making`,
-          (thrown: unknown) => `Cannot remove "${path}", which a restore was making: ${String(thrown)}`,
-        ),
-      );
+    const ended = jobStatus.hasEnded(job.status);
+    if (!ended && job.plan !== null) {
+      if (job.volume_id !== null) lockedBy.add(job.volume_id);
+      continue;
     }
-    const fault = {
-      code: 'INTERRUPTED',
-      message: `Interrupted job "${job.id}": the daemon was stopped`,
-      hint: faults.INTERRUPTED.hint,
-    } as const;
-    await catalog.commit((changes) =>
-      changes.put('jobs', { ...job, status: 'failed', finished_at: now, temporary_path: null, fault }),
-    );
-    done.push(`Job "${job.id}" (${job.kind}) was interrupted`);
+    if (job.temporary_path !== null) done.push(await removePartial(job.temporary_path));
+    if (!ended) done.push(await markInterrupted(services, job));
+    else if (job.temporary_path !== null)
+      await catalog.commit((changes) => changes.put('jobs', { ...job, temporary_path: null }));
   }
   for (const volume of Array.from(catalog.all('volumes'))) {
+    if (lockedBy.has(volume.id)) continue;
     if (volume.status !== 'backing-up' && volume.status !== 'restoring-backup') continue;
     const status = volume.status === 'backing-up' ? 'available' : 'error_restoring';
-    await catalog.commit((changes) => changes.put('volumes', { ...volume, status }));
+    await catalog.commit((changes) => changes.put('volumes', volumeStatus.move(volume, status)));
     done.push(`Volume "${volume.name}" is ${status} again`);
   }
   return done;
 }
 
-/** Backups of a repository that were in the middle of something. Needs the repository, which alone knows whether a backup
- *  exists. */
+async function removePartial(path: string): Promise<string> {
+  if (!isPartialName(path)) return `Left "${path}" alone: it is not ours`;
+  return rm(path, { force: true }).then(
+    () => `Removed "${path}", which a restore was making`,
+    (thrown: unknown) => `Cannot remove "${path}", which a restore was making: ${String(thrown)}`,
+  );
+}
+
+async function markInterrupted({ catalog, clock }: Local, job: JobRecord): Promise<string> {
+  const now = timestamp(clock);
+  const fault = {
+    code: 'INTERRUPTED',
+    message: `Interrupted job "${job.id}": the daemon was stopped`,
+    hint: faults.INTERRUPTED.hint,
+  } as const;
+  const failed = jobStatus.move(job, 'failed', { finished_at: now, temporary_path: null, fault });
+  await catalog.commit((changes) =>
+    changes.put('jobs', withEvent(failed, now, 'interrupted', 'this kind of job does not go on by itself')),
+  );
+  return `Job "${job.id}" (${job.kind}) was interrupted`;
+}
+
+/** Takes up every job that goes on by itself, the oldest first. Gives a sentence and the id of each. */
+export async function resumeJobs(services: Services): Promise<{ id: string; kind: string; what: string }[]> {
+  const { catalog, jobs } = services;
+  const resumed: { id: string; kind: string; what: string }[] = [];
+  const unfinished = [...catalog.all('jobs')].filter(({ status }) => !jobStatus.hasEnded(status));
+  unfinished.sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
+  for (const job of unfinished) {
+    if (job.plan === null) continue;
+    const checkpoint = catalog.get('checkpoints', job.id);
+    const record = interrupted(job, checkpoint?.position ?? 0, timestamp(services.clock));
+    const order = orderFor(services, record, job.plan);
+    if (job.volume_id !== null) services.busyVolumes.add(job.volume_id);
+    await jobs.adopt(record, order, checkpoint);
+    resumed.push({ id: job.id, kind: job.kind, what: `Job "${job.id}" (${job.kind}) goes on` });
+  }
+  return resumed;
+}
+
+/** One that was under way when the daemon ended without being asked to may be the reason: it is counted. */
+function interrupted(job: JobRecord, position: number, now: string): JobRecord {
+  if (job.status !== 'running') return withEvent(job, now, 'requeued');
+  const { crashes } = job;
+  const count = crashes.position === position ? crashes.count + 1 : 1;
+  const queued = jobStatus.move(job, 'queued', { crashes: { position, count } });
+  return withEvent(queued, now, 'interrupted', `the daemon was killed; byte ${position} is durable`);
+}
+
+function orderFor(services: Services, record: JobRecord, plan: JobPlan): JobOrder {
+  const order = orderOf(services, record, plan);
+  const { count, position } = record.crashes;
+  if (count < jobCrashesMax) return order;
+  const message = `Gave up job "${record.id}": the daemon was killed ${count} times while it was at byte ${position}`;
+  return { ...order, run: () => Promise.reject(new Fault('JOB_CRASHED', message)) };
+}
+
+function orderOf(services: Services, record: JobRecord, plan: JobPlan): JobOrder {
+  if (plan.kind === 'backup') return backupOrder(services, record, plan);
+  if (plan.kind === 'restore') return restoreOrder(services, record, plan);
+  return deleteOrder(services, record, plan);
+}
+
+/** Backups of a repository that were in the middle of something and have no job that goes on with it. Needs the repository,
+ *  which alone knows whether a backup exists. */
 export async function recoverBackups(services: Services, repository: string): Promise<string[]> {
   const done: string[] = [];
   for (const backup of Array.from(services.catalog.backups.unsettled())) {
@@ -72,7 +132,7 @@ async function changeFor(
   backup: BackupRecord,
 ): Promise<{ apply: (changes: Changes) => void; what: string } | undefined> {
   if (services.jobs.activeFor(backup.id).length > 0) return undefined;
-  const now = timestamp(services.clock);
+  const updated_at = timestamp(services.clock);
   const repository = await services.repositories.of(backup);
   switch (backup.status) {
     case 'creating': {
@@ -80,28 +140,24 @@ async function changeFor(
         if (thrown instanceof Fault && thrown.code === 'MANIFEST_MISSING') return undefined;
         throw thrown;
       });
-      const failed = {
-        ...backup,
-        status: 'error',
-        fail_reason: 'the daemon was stopped before it was complete',
-        updated_at: now,
-      } as const;
-      const record: BackupRecord =
-        manifest === undefined ? failed : recordOf(manifest, backup.repository, now);
+      const fail_reason = 'the daemon was stopped before it was complete';
+      const record =
+        manifest === undefined
+          ? backupStatus.move(backup, 'error', { fail_reason, updated_at })
+          : recordOf(manifest, backup.repository, updated_at);
       const what =
         manifest === undefined ? 'it is in error now' : 'its manifest was written, it is available';
       return { apply: (changes) => changes.put('backups', record), what };
     }
-    case 'restoring':
-      return {
-        apply: (changes) => changes.put('backups', { ...backup, status: 'available', updated_at: now }),
-        what: 'it is available again',
-      };
+    case 'restoring': {
+      const record = backupStatus.move(backup, 'available', { updated_at });
+      return { apply: (changes) => changes.put('backups', record), what: 'it is available again' };
+    }
     case 'deleting': {
       const failed = await repository.removeManifest(backup.id).then(() => undefined, toFault);
       if (failed !== undefined) {
         const fail_reason = failed.message.slice(0, failReasonLengthMax);
-        const record = { ...backup, status: 'error_deleting', fail_reason, updated_at: now } as const;
+        const record = backupStatus.move(backup, 'error_deleting', { fail_reason, updated_at });
         return { apply: (changes) => changes.put('backups', record), what: fail_reason };
       }
       return { apply: (changes) => changes.remove('backups', backup.id), what: 'its deletion was finished' };

@@ -8,7 +8,7 @@ import { manifestKey } from '../format/layout.ts';
 import { throwIfCancelled } from '../pipeline/parts.ts';
 import type { DamagedRange } from '../repository/repository.ts';
 import { findBackup, requireReadable } from './find.ts';
-import type { JobContext } from './jobs.ts';
+import type { JobContext } from './job-order.ts';
 import { type Services, timestamp } from './services.ts';
 
 const ofRepository = { project_id: 'default', backup_id: null, volume_id: null };

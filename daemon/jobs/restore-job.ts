@@ -1,19 +1,17 @@
-/** Writes a backup to a target.
- *  Promises: a target that is too small, in use or of the wrong kind is refused before anything is written; a new file has its
- *  name only when it is whole; a failed restore to something that existed says so in the volume's status. */
+/** Begins a restore; `restore-run.ts` is what follows.
+ *  Promises: a target that is too small, in use or of the wrong kind is refused before anything is recorded. */
 
-import { randomUUID } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
 import { parseDeviceUrl } from '../devices/device-url.ts';
 import { openTarget } from '../devices/target.ts';
-import { restore } from '../pipeline/restore.ts';
 import { findBackup, requireReadable, requireStillReadable } from './find.ts';
-import type { JobContext } from './jobs.ts';
 import { refuseOwnFiles } from './own-files.ts';
-import { type Services, timestamp, withMemory } from './services.ts';
+import { restoreOrder } from './restore-run.ts';
+import { type Services, timestamp } from './services.ts';
 
 export interface RestoreOrder {
   readonly backup: string;
@@ -50,7 +48,7 @@ export async function restoreBackup(
     await probeTarget(services, destination, backup, order);
     // Other requests may have come between: nothing awaits from here until the job has begun.
     requireStillReadable(services, backup, 'restore');
-    const job = await submitRestore(services, order, backup, destination, release);
+    const job = await submitRestore(services, order, backup, destination);
     return { backup, job, target: destination.url };
   } catch (thrown) {
     release();
@@ -62,38 +60,26 @@ function submitRestore(
   services: Services,
   order: RestoreOrder,
   backup: BackupRecord,
-  destination: Destination,
-  release: () => void,
+  { url, volume, registerAs }: Destination,
 ): Promise<JobRecord> {
   const { catalog, jobs } = services;
-  const { volume } = destination;
-  return jobs.submit({
+  const record = { project_id: order.project, backup_id: backup.id, volume_id: volume?.id ?? null };
+  const plan = {
     kind: 'restore',
-    project_id: order.project,
-    backup_id: backup.id,
-    volume_id: volume?.id ?? null,
+    target: url,
+    register_as: registerAs ?? null,
+    force: order.force,
+    differential: order.differential,
     bytes_per_second: order.rate,
+  } as const;
+  return jobs.submit({
+    ...restoreOrder(services, record, plan),
     begin: (changes) => {
       const now = catalog.get('backups', backup.id) ?? backup;
-      changes.put('backups', { ...now, status: 'restoring', updated_at: timestamp(services.clock) });
-      if (volume !== undefined) changes.put('volumes', { ...volume, status: 'restoring-backup' });
-    },
-    run: (context) => runRestore(services, context, backup, destination, order),
-    end: (changes, fault) => {
-      const known = catalog.get('backups', backup.id);
-      // Another restore of the same backup may go on. This one counts as finished by now, and so do those whose end is on its way.
-      const others = jobs
-        .activeFor(backup.id)
-        .some(({ kind, finished_at }) => kind === 'restore' && finished_at === null);
-      if (known !== undefined && !others) {
-        changes.put('backups', { ...known, status: 'available', updated_at: timestamp(services.clock) });
-      }
-      release();
-      if (volume !== undefined) {
-        changes.put('volumes', { ...volume, status: fault === undefined ? 'available' : 'error_restoring' });
-      } else if (fault === undefined && destination.registerAs !== undefined) {
-        changes.put('volumes', newVolume(services, destination.url, destination.registerAs, backup));
-      }
+      const updated_at = timestamp(services.clock);
+      changes.put('backups', backupStatus.move(now, 'restoring', { updated_at }));
+      const onto = volume === undefined ? undefined : (catalog.get('volumes', volume.id) ?? volume);
+      if (onto !== undefined) changes.put('volumes', volumeStatus.move(onto, 'restoring-backup'));
     },
   });
 }
@@ -170,60 +156,3 @@ async function probeTarget(
     throw new Fault('TARGET_UNUSABLE', `Cannot make "${url}": there is no folder "${dirname(path)}"`);
   }
 }
-
-async function runRestore(
-  services: Services,
-  context: JobContext,
-  backup: BackupRecord,
-  { url }: Destination,
-  order: RestoreOrder,
-): Promise<Readonly<Record<string, unknown>>> {
-  const { signal, progress, journalTemporary } = context;
-  return withMemory(services, context, 'restore', async (grant) => {
-    const repository = await services.repositories.of(backup);
-    const manifest = await repository.manifest(backup.id);
-    const image = repository.openImage(manifest);
-    const { force, differential } = order;
-    const target = await openTarget(services, url, {
-      sizeBytes: image.sizeBytes,
-      force,
-      onTemporary: journalTemporary,
-    });
-    try {
-      const { native } = services;
-      const counts = await restore({
-        image,
-        target,
-        native,
-        differential,
-        grant,
-        progress,
-        signal,
-        rates: [context.rate, services.rates.write],
-      });
-      await target.commit();
-      return {
-        backup_id: backup.id,
-        target: target.url,
-        restored_bytes: counts.restoredBytes,
-        written_bytes: counts.writtenBytes,
-        zeroed_bytes: counts.zeroedBytes,
-        unchanged_bytes: counts.unchangedBytes,
-        tail_bytes: counts.tailBytes,
-      };
-    } catch (thrown) {
-      await target.abort();
-      throw thrown;
-    }
-  });
-}
-
-const newVolume = (services: Services, source: string, name: string, backup: BackupRecord): VolumeRecord => ({
-  id: randomUUID(),
-  name,
-  project_id: backup.project_id,
-  source,
-  status: 'available',
-  size_bytes: backup.size_bytes,
-  created_at: timestamp(services.clock),
-});

@@ -3,13 +3,16 @@
 import type { Native } from '../../native/native.ts';
 import { MiB } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/faults.ts';
 import { ordinal } from '../base/ordinal.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Budget, Grant } from '../memory/budget.ts';
 import { copyBytesMax, copyBytesMin } from '../pipeline/parts.ts';
 import type { Rate } from '../pipeline/rate.ts';
+import type { Repository } from '../repository/repository.ts';
 import type { View } from '../view/view.ts';
-import type { JobContext, Jobs } from './jobs.ts';
+import type { JobContext } from './job-order.ts';
+import type { Jobs } from './jobs.ts';
 import type { Operations } from './operations.ts';
 import type { Quotas } from './quotas.ts';
 import type { Repositories } from './repositories.ts';
@@ -34,6 +37,8 @@ export interface Services {
   readonly rates: { readonly read: Rate; readonly write: Rate };
   /** Volumes whose backup is being recorded: the catalog does not say so yet. */
   readonly busyVolumes: Set<string>;
+  /** How long a job that goes on after a restart waits for a repository that is away. */
+  readonly repositoryPatienceMs: number;
   /** Folders at which a mount is being recorded. */
   readonly busyFolders: Set<string>;
   /** Most bytes that one copy may take of the budget, so that all that may run at once find room. */
@@ -58,13 +63,46 @@ export async function withMemory<T>(
       context.waitFor(`memory: ${wish.bytesMin / MiB} MiB needed, ${ordinal(place)} in line`);
     const grant = await services.budget.admit(wish, signal, onWait);
     try {
-      context.waitFor(null);
+      await context.started();
       return await copy(grant);
     } finally {
       grant.release();
     }
   } finally {
     leave();
+  }
+}
+
+/** How often a job asks for a repository that is away. */
+const repositoryAskEveryMs = 2_000;
+
+/** What may be over by itself: the file system of the repository is not mounted yet, another host has locked it. */
+const mayPass = new Set(['REPOSITORY_MISSING', 'STORAGE_FAILED', 'OBJECT_MISSING', 'REPOSITORY_LOCKED']);
+
+/** The repository. A job that goes on after a restart waits for one that is away, up to a limit. */
+export async function repositoryFor(
+  services: Services,
+  context: JobContext,
+  name: string,
+  purpose: 'read' | 'write',
+): Promise<Repository> {
+  const { repositories, clock, repositoryPatienceMs } = services;
+  if (!context.resumed) return repositories.get(name);
+  const endMs = clock.now() + repositoryPatienceMs;
+  for (;;) {
+    try {
+      const opened = await repositories.get(name);
+      await (purpose === 'write' ? opened.requireWritable() : opened.requireHere());
+      return opened;
+    } catch (thrown) {
+      const passing = thrown instanceof Fault && mayPass.has(thrown.code);
+      if (!passing || clock.now() >= endMs) throw thrown;
+      context.waitFor('repository');
+    }
+    for (let waitedMs = 0; waitedMs < repositoryAskEveryMs; waitedMs += 100) {
+      context.signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
 import type { VolumeRecord } from '../catalog/records.ts';
+import { volumeStatus } from '../catalog/statuses.ts';
 import { describeDevice } from '../devices/describe.ts';
 import { findVolume } from './find.ts';
 import { type Services, timestamp } from './services.ts';
@@ -22,7 +23,7 @@ export async function addVolume(services: Services, order: VolumeOrder): Promise
     name: order.name,
     project_id: order.project,
     source: url,
-    status: 'available',
+    status: volumeStatus.begin('available'),
     size_bytes: sizeBytes,
     created_at: timestamp(services.clock),
   };

@@ -72,6 +72,14 @@ export interface JobValue {
   limit_bytes_per_second: number;
   fault: FaultValue | null;
   result: Record<string, unknown> | null;
+  /** What happened to it, the oldest first. Lists leave it out. */
+  history: JobEventValue[];
+}
+
+export interface JobEventValue {
+  at: string;
+  event: string;
+  detail: string;
 }
 
 /** Rates of all jobs together, in bytes a second; 0: no limit. */

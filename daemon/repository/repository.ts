@@ -100,6 +100,8 @@ export interface Repository {
   readonly kind: RepositoryKind;
   readonly blockBytes: number;
   readonly createdAt: string;
+  /** REPOSITORY_MISSING, STORAGE_FAILED where it is not at hand now. */
+  requireHere(): Promise<void>;
   /** REPOSITORY_READ_ONLY, REPOSITORY_LOCKED, REPOSITORY_MISSING where nothing can be written now. */
   requireWritable(): Promise<void>;
   /** Begins a backup. */

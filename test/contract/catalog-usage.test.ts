@@ -9,6 +9,7 @@ import { Fault } from '../../daemon/base/faults.ts';
 import type { Catalog } from '../../daemon/catalog/catalog.ts';
 import { openLmdbCatalog } from '../../daemon/catalog/lmdb-catalog.ts';
 import type { BackupRecord } from '../../daemon/catalog/records.ts';
+import { type BackupStatus, backupStatus } from '../../daemon/catalog/statuses.ts';
 import { counted, noUsage, plus, type Usage } from '../../daemon/catalog/usage.ts';
 import { Quotas } from '../../daemon/jobs/quotas.ts';
 import { backupRecord } from '../support/records.ts';
@@ -41,6 +42,12 @@ const record: fc.Arbitrary<Partial<BackupRecord> & { id: string }> = fc.record({
   stored_bytes: fc.nat(1000),
   new_bytes: fc.nat(1000),
 });
+/** The wish where the table of statuses allows it, else what is there: the catalog refuses the rest. */
+function allowed(before: BackupStatus | undefined, wish: BackupStatus = 'creating'): BackupStatus {
+  if (before === undefined) return backupStatus.mayBegin(wish) ? wish : 'creating';
+  return backupStatus.mayBecome(before, wish) ? wish : before;
+}
+
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ put: fc.array(record, { maxLength: 4 }), throws: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ remove: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'unknown') }) },
@@ -61,7 +68,10 @@ test('usage is the sum over the records after any changes, refused changes and o
           await catalog.commit((changes) => changes.remove('backups', next.remove));
         else {
           const change = catalog.commit((changes) => {
-            for (const fields of next.put) changes.put('backups', backupRecord(fields));
+            for (const fields of next.put) {
+              const status = allowed(catalog.get('backups', fields.id)?.status, fields.status);
+              changes.put('backups', backupRecord({ ...fields, status }));
+            }
             if (next.throws) throw new Fault('OVER_QUOTA', 'planted');
           });
           await change.catch((thrown: unknown) => expect(thrown).toMatchObject({ code: 'OVER_QUOTA' }));

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { codeOfCall, type Daemon } from '../support/daemon.ts';
+import { codeOfCall, type Daemon, eventually } from '../support/daemon.ts';
 import { loopOver, mountedExt4, run, sparseFile } from '../support/devices.ts';
 import {
   addNoise,
@@ -178,9 +178,18 @@ test('what a killed daemon left half-done in a repository that was away is put r
   await daemon.kill();
   renameSync(daemon.repositoryDir, join(parent, 'elsewhere'));
   await daemon.start();
-  expect(await daemon.call('volume.show', { volume: 'v' })).toMatchObject({ status: 'available' });
-  renameSync(join(parent, 'elsewhere'), daemon.repositoryDir);
+  await eventually('the job says what it waits for', async () => {
+    const { waiting_for } = await daemon.call('job.show', { job: started.job_id });
+    return waiting_for === 'repository';
+  });
+  expect(await daemon.call('volume.show', { volume: 'v' })).toMatchObject({ status: 'backing-up' });
   truncateSync(sourceOf(daemon, 'v'), MiB);
-  await daemon.backUp('v');
-  await expectFailedBackup(daemon, 'v', /stopped before it was complete/);
+  renameSync(join(parent, 'elsewhere'), daemon.repositoryDir);
+  await daemon.done(started);
+  expect(await daemon.call('volume.show', { volume: 'v' })).toMatchObject({ status: 'available' });
+  expect(await daemon.call('backup.show', { backup: started.backup.id })).toMatchObject({
+    status: 'available',
+    size_bytes: MiB,
+  });
+  await expectRestores(daemon, started.backup.id, noise(MiB, 1));
 });

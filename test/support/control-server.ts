@@ -39,6 +39,7 @@ export const fakeJob = (changes: Partial<JobValue> = {}): JobValue => ({
   limit_bytes_per_second: 0,
   fault: null,
   result: null,
+  history: [],
   ...changes,
 });
 

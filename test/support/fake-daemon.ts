@@ -120,6 +120,7 @@ export const aJob = (more: Partial<JobValue> = {}): JobValue => ({
   limit_bytes_per_second: 0,
   fault: null,
   result: null,
+  history: [],
   ...more,
 });
 

@@ -69,6 +69,14 @@ const bans: readonly Ban[] = [
     samplePath: 'daemon/catalog/planted.ts',
   },
   {
+    what: 'a status past its table',
+    pattern: /(?<!readonly )\bstatus: (?!string|\w+Status\b)[^;]*'/,
+    instead: 'begin(…) or move(record, …) of a machine in daemon/catalog/statuses.ts',
+    within: (path) => /^daemon\/(jobs|catalog|pipeline|agent)/.test(path),
+    sample: "changes.put('volumes', { ...volume, status: 'available' });",
+    samplePath: 'daemon/jobs/planted.ts',
+  },
+  {
     what: 'chance without a source',
     pattern: /\bMath\.random\(/,
     instead: 'randomUUID or randomBytes of node:crypto',

@@ -37,7 +37,13 @@ export const jobHandlers = ({
         [lastMs, lastPhase] = [nowMs, report.phase];
         caller.emit(presentJob(report));
       };
-      return presentJob(await jobs.watch(job, tell, caller.signal));
+      const last = await jobs.watch(job, tell, caller.signal);
+      if (last.record.finished_at === null && !caller.signal.aborted)
+        throw new Fault(
+          'INTERRUPTED',
+          `Interrupted job "${job}": the daemon stops, and the job goes on with its next start`,
+        );
+      return presentJob(last);
     },
     'job.cancel': async ({ job, project }) => {
       found(job, project);

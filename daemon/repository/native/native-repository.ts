@@ -83,7 +83,7 @@ export class NativeRepository implements Repository {
     const key = manifestKey(backupId);
     const bytes = await this.#parts.storage.get(key, manifestBytesMax).catch(async (thrown: unknown) => {
       if (!(thrown instanceof Fault) || thrown.code !== 'OBJECT_MISSING') throw thrown;
-      await this.#requireHere();
+      await this.requireHere();
       throw new Fault('MANIFEST_MISSING', `Cannot read backup "${backupId}": its manifest is missing`, {
         cause: thrown,
       });
@@ -128,7 +128,7 @@ export class NativeRepository implements Repository {
   }
 
   async rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]> {
-    await this.#requireHere();
+    await this.requireHere();
     await this.#packs.flush();
     await this.#parts.index.clear();
     try {
@@ -151,7 +151,7 @@ export class NativeRepository implements Repository {
     this.#checking = true;
     this.#cache.clear();
     try {
-      await this.#requireHere();
+      await this.requireHere();
       const { input, output } = this.#memory;
       const manifests = () => this.manifests();
       const update = () => this.#keeper.addNew();
@@ -203,14 +203,14 @@ export class NativeRepository implements Repository {
     }));
   }
 
-  async #requireHere(): Promise<void> {
+  async requireHere(): Promise<void> {
     const { storage, hash, config } = this.#parts;
     await requireSameRepository(storage, hash, config);
   }
 
   async requireWritable(): Promise<void> {
     const { storage } = this.#parts;
-    await this.#requireHere();
+    await this.requireHere();
     if ((await storage.size(lockKey)) !== undefined) {
       throw new Fault(
         'REPOSITORY_LOCKED',

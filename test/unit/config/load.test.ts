@@ -41,6 +41,8 @@ test('without a file and flags every setting has its default and says so', async
     max_operations: 15,
     quota_backups: -1,
     quota_backup_gigabytes: -1,
+    offload_recovery: true,
+    resume_patience: 3600,
     read_rate: 0,
     write_rate: 0,
     io_priority: 'none',

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Fault } from '../../../daemon/base/faults.ts';
 import type { Catalog } from '../../../daemon/catalog/catalog.ts';
 import { openLmdbCatalog } from '../../../daemon/catalog/lmdb-catalog.ts';
-import { type JobOrder, Jobs } from '../../../daemon/jobs/jobs.ts';
+import type { JobOrder } from '../../../daemon/jobs/job-order.ts';
+import { Jobs } from '../../../daemon/jobs/jobs.ts';
 import { temporaryFolder } from '../../support/repository.ts';
 
 let folder = '';

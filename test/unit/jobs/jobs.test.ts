@@ -5,7 +5,8 @@ import pino from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../../daemon/base/clock.ts';
 import { openLmdbCatalog } from '../../../daemon/catalog/lmdb-catalog.ts';
-import { type JobOrder, Jobs } from '../../../daemon/jobs/jobs.ts';
+import type { JobOrder } from '../../../daemon/jobs/job-order.ts';
+import { Jobs } from '../../../daemon/jobs/jobs.ts';
 
 const order = (kind: JobOrder['kind'], run: JobOrder['run'] = async () => ({})): JobOrder => ({
   kind,

@@ -1,0 +1,143 @@
+/** The running part of a backup, made from what the catalog holds: at its begin, and again after the daemon ended.
+ *  Promises: W3 (catalog, flushed) comes after W2 (manifest) and before the job is reported as done (W4); a failed or cancelled
+ *  backup is in status error with its reason, and its volume is what it was before. */
+
+import { Fault } from '../base/faults.ts';
+import { failReasonLengthMax } from '../base/limits.ts';
+import { recordOf } from '../catalog/rebuild.ts';
+import {
+  type BackupRecord,
+  defaultRepository,
+  type JobPlan,
+  type JobRecord,
+  type VolumeRecord,
+} from '../catalog/records.ts';
+import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
+import type { Source } from '../devices/device.ts';
+import { openSource } from '../devices/source.ts';
+import type { BackupManifest } from '../format/manifest.ts';
+import { backUp } from '../pipeline/backup.ts';
+import type { ManifestFields, Repository } from '../repository/repository.ts';
+import type { JobContext, JobOrder } from './job-order.ts';
+import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
+
+export type BackupPlan = Extract<JobPlan, { kind: 'backup' }>;
+
+/** `record`: the backup, its volume and their project, which the catalog knows by the time the job runs. */
+export function backupOrder(
+  services: Services,
+  record: Pick<JobRecord, 'project_id' | 'backup_id' | 'volume_id'>,
+  plan: BackupPlan,
+): JobOrder {
+  const { catalog } = services;
+  const { project_id, backup_id, volume_id } = record;
+  let manifest: BackupManifest | undefined;
+  return {
+    kind: 'backup',
+    project_id,
+    backup_id,
+    volume_id,
+    bytes_per_second: plan.bytes_per_second,
+    plan,
+    leavable: true,
+    run: async (context) => {
+      const backup = catalog.get('backups', backup_id ?? '');
+      const volume = catalog.get('volumes', volume_id ?? '');
+      if (backup === undefined || volume === undefined)
+        throw new Fault('VOLUME_UNKNOWN', `Cannot go on with backup "${backup_id}": its record has gone`);
+      const onDurable = (written: BackupManifest) => {
+        manifest = written;
+      };
+      const made = await runBackup(services, context, backup, { volume, plan, onDurable });
+      return { backup_id, ...made.statistics, consistency: made.consistency };
+    },
+    end: (changes, fault) => {
+      const now = timestamp(services.clock);
+      const fail_reason = fault?.message.slice(0, failReasonLengthMax) ?? '';
+      const backup = catalog.get('backups', backup_id ?? '');
+      let ended: BackupRecord | undefined;
+      if (manifest !== undefined) ended = recordOf(manifest, backup?.repository ?? defaultRepository, now);
+      else if (backup !== undefined)
+        ended = backupStatus.move(backup, 'error', { fail_reason, updated_at: now });
+      if (ended !== undefined) changes.put('backups', ended);
+      const volume = catalog.get('volumes', volume_id ?? '');
+      if (volume === undefined) return;
+      services.busyVolumes.delete(volume.id);
+      const size_bytes = ended?.size_bytes ?? volume.size_bytes;
+      changes.put('volumes', volumeStatus.move(volume, plan.volume_status, { size_bytes }));
+    },
+  };
+}
+
+interface BackupRun {
+  readonly volume: VolumeRecord;
+  readonly plan: BackupPlan;
+  /** Told at once when the backup exists: whatever fails afterwards does not undo that. */
+  readonly onDurable: (manifest: BackupManifest) => void;
+}
+
+async function runBackup(
+  services: Services,
+  context: JobContext,
+  backup: BackupRecord,
+  { volume, plan, onDurable }: BackupRun,
+): Promise<BackupManifest> {
+  const { signal, progress } = context;
+  const repository = await repositoryFor(services, context, backup.repository, 'write');
+  // The daemon may have ended just after the commit point.
+  const made = context.resumed ? await writtenManifest(repository, backup.id) : undefined;
+  if (made !== undefined) {
+    context.note('resumed', 'its manifest had been written: the backup is complete');
+    onDurable(made);
+    return made;
+  }
+  return withMemory(services, context, 'backup', async (grant) => {
+    const source = await openSource(services, volume.source, { force: plan.force });
+    try {
+      const fields = () => fieldsOf(backup, volume, source);
+      const { native } = services;
+      const rates = [context.rate, services.rates.read];
+      const manifest = await backUp({ source, repository, native, grant, progress, signal, rates, fields });
+      onDurable(manifest);
+      return manifest;
+    } finally {
+      await source.close();
+    }
+  });
+}
+
+/** The manifest, where there is one already. */
+const writtenManifest = (repository: Repository, id: string): Promise<BackupManifest | undefined> =>
+  repository.manifest(id).catch((thrown: unknown) => {
+    if (thrown instanceof Fault && thrown.code === 'MANIFEST_MISSING') return undefined;
+    throw thrown;
+  });
+
+function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): ManifestFields {
+  const { id, name, description, project_id, parent_id, snapshot_id, container, availability_zone } = backup;
+  const { metadata, created_at, data_timestamp } = backup;
+  return {
+    backup: {
+      id,
+      name,
+      description,
+      project_id,
+      parent_id,
+      snapshot_id,
+      container,
+      availability_zone,
+      metadata,
+      created_at,
+      data_timestamp,
+    },
+    volume: {
+      id: volume.id,
+      name: volume.name,
+      source: volume.source,
+      size_bytes: source.sizeBytes,
+      ...(volume.project_id === project_id ? {} : { project_id: volume.project_id }),
+    },
+    consistency:
+      source.usedBy.length === 0 ? 'clean' : `crash-consistent: ${source.usedBy.join('; ')}`.slice(0, 1000),
+  };
+}

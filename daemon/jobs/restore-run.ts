@@ -1,0 +1,121 @@
+/** The running part of a restore, made from what the catalog holds: at its begin, and again after the daemon ended.
+ *  Promises: a new file has its name only when it is whole; a failed restore to something that existed says so in the volume's
+ *  status. */
+
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { Fault } from '../base/faults.ts';
+import type { Changes } from '../catalog/catalog.ts';
+import type { BackupRecord, JobPlan, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
+import { isPartialName } from '../devices/new-file.ts';
+import { openTarget } from '../devices/target.ts';
+import { restore } from '../pipeline/restore.ts';
+import type { JobContext, JobOrder } from './job-order.ts';
+import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
+
+export type RestorePlan = Extract<JobPlan, { kind: 'restore' }>;
+
+/** `record`: the backup and, where the target is a registered volume, that volume. */
+export function restoreOrder(
+  services: Services,
+  record: Pick<JobRecord, 'project_id' | 'backup_id' | 'volume_id'>,
+  plan: RestorePlan,
+): JobOrder {
+  const { catalog } = services;
+  const { project_id, backup_id, volume_id } = record;
+  return {
+    kind: 'restore',
+    project_id,
+    backup_id,
+    volume_id,
+    bytes_per_second: plan.bytes_per_second,
+    plan,
+    leavable: true,
+    run: async (context) => {
+      const backup = catalog.get('backups', backup_id ?? '');
+      if (backup === undefined)
+        throw new Fault('BACKUP_UNKNOWN', `Cannot go on with the restore: backup "${backup_id}" has gone`);
+      return runRestore(services, context, backup, plan);
+    },
+    end: (changes, fault) => {
+      const backup = catalog.get('backups', backup_id ?? '');
+      if (backup !== undefined) releaseBackup(services, changes, backup);
+      const volume = catalog.get('volumes', volume_id ?? '');
+      if (volume !== undefined) {
+        services.busyVolumes.delete(volume.id);
+        const status = fault === undefined ? 'available' : 'error_restoring';
+        changes.put('volumes', volumeStatus.move(volume, status));
+      } else if (backup !== undefined && fault === undefined && plan.register_as !== null) {
+        changes.put('volumes', newVolume(services, plan.target, plan.register_as, backup));
+      }
+    },
+  };
+}
+
+/** Another restore of the same backup may go on. This one counts as finished by now, and so do those whose end is on its way. */
+function releaseBackup(services: Services, changes: Changes, backup: BackupRecord): void {
+  const others = services.jobs
+    .activeFor(backup.id)
+    .some(({ kind, finished_at }) => kind === 'restore' && finished_at === null);
+  if (others || backup.status !== 'restoring') return;
+  changes.put('backups', backupStatus.move(backup, 'available', { updated_at: timestamp(services.clock) }));
+}
+
+async function runRestore(
+  services: Services,
+  context: JobContext,
+  backup: BackupRecord,
+  plan: RestorePlan,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { signal, progress, journalTemporary } = context;
+  const repository = await repositoryFor(services, context, backup.repository, 'read');
+  return withMemory(services, context, 'restore', async (grant) => {
+    const manifest = await repository.manifest(backup.id);
+    const image = repository.openImage(manifest);
+    const { force, differential } = plan;
+    if (context.temporaryPath !== null && isPartialName(context.temporaryPath))
+      await rm(context.temporaryPath, { force: true });
+    const target = await openTarget(services, plan.target, {
+      sizeBytes: image.sizeBytes,
+      force,
+      onTemporary: journalTemporary,
+    });
+    try {
+      const { native } = services;
+      const counts = await restore({
+        image,
+        target,
+        native,
+        differential,
+        grant,
+        progress,
+        signal,
+        rates: [context.rate, services.rates.write],
+      });
+      await target.commit();
+      return {
+        backup_id: backup.id,
+        target: target.url,
+        restored_bytes: counts.restoredBytes,
+        written_bytes: counts.writtenBytes,
+        zeroed_bytes: counts.zeroedBytes,
+        unchanged_bytes: counts.unchangedBytes,
+        tail_bytes: counts.tailBytes,
+      };
+    } catch (thrown) {
+      await target.abort();
+      throw thrown;
+    }
+  });
+}
+
+const newVolume = (services: Services, source: string, name: string, backup: BackupRecord): VolumeRecord => ({
+  id: randomUUID(),
+  name,
+  project_id: backup.project_id,
+  source,
+  status: volumeStatus.begin('available'),
+  size_bytes: backup.size_bytes,
+  created_at: timestamp(services.clock),
+});

@@ -88,7 +88,7 @@ export function encodeRecord(record: CinderRecord): string {
 }
 
 /** JSON as Python writes it: a blank behind every comma and colon, everything but printable ASCII escaped. */
-function pythonJson(value: unknown): string {
+export function pythonJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(pythonJson).join(', ')}]`;
   if (typeof value === 'object' && value !== null) {
     const members = Object.entries(value).map(([key, inner]) => `${pythonJson(key)}: ${pythonJson(inner)}`);

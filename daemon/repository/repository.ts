@@ -65,6 +65,18 @@ export interface BackupWriter {
   abort(): Promise<void>;
 }
 
+/** Thrown by `seal` or `finish`: what was read can't be kept as an incremental backup. The writer is of no use any more; the same
+ *  volume can be backed up in full. */
+export class FullBackupNeeded extends Error {
+  readonly offset: number;
+
+  constructor(offset: number) {
+    super(`the backup must be a full one: zeros from byte ${offset} on can't be kept in an incremental one`);
+    this.name = 'FullBackupNeeded';
+    this.offset = offset;
+  }
+}
+
 /** What the maker of a backup knows and the repository does not. */
 export type ManifestFields = Pick<BackupManifest, 'backup' | 'volume' | 'consistency'>;
 

@@ -25,7 +25,7 @@ import { OpenFiles } from './open-files.ts';
 import type { Storage, Upload } from './storage.ts';
 
 /** The fault that a system error on `path` means to who uses the storage. */
-function storageFault(what: string, path: string, thrown: unknown): Fault {
+export function storageFault(what: string, path: string, thrown: unknown): Fault {
   if (thrown instanceof Fault) return thrown;
   const errno = errnoOf(thrown) ?? String(thrown);
   const message = `Cannot ${what} "${path}": ${errno}`;

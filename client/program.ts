@@ -33,6 +33,8 @@ import { addRepositoryList } from './commands/repository/list.ts';
 import { addRepositoryRemove } from './commands/repository/remove.ts';
 import { addRepositoryShow } from './commands/repository/show.ts';
 import { addRepositoryStats } from './commands/repository/stats.ts';
+import { addServiceList } from './commands/service/list.ts';
+import { addServiceSet } from './commands/service/set.ts';
 import { addStatus } from './commands/status.ts';
 import { addUnmount } from './commands/unmount.ts';
 import { addViewList } from './commands/view/list.ts';
@@ -100,6 +102,7 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
     ],
   ],
   ['catalog', "The daemon's fast copy of what the repository holds", [addCatalogRebuild]],
+  ['service', 'The backup service of this host', [addServiceList, addServiceSet]],
   ['config', 'The settings of the daemon', [addConfigCheck, addConfigShow]],
 ];
 

@@ -21,13 +21,14 @@ import { defaultRepository } from './catalog/records.ts';
 import { machineMemory, usableMemory } from './config/check.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
-import { operationsDefault } from './config/settings.ts';
+import { operationsDefault, type Settings } from './config/settings.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
 import { daemonHandlers } from './control/handlers/daemon.ts';
 import { jobHandlers } from './control/handlers/job.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
 import { quotaHandlers } from './control/handlers/quota.ts';
 import { repositoryHandlers } from './control/handlers/repository.ts';
+import { serviceHandlers } from './control/handlers/service.ts';
 import { volumeHandlers } from './control/handlers/volume.ts';
 import { createNotifier, type Notifier } from './control/notifier.ts';
 import { startServer } from './control/server.ts';
@@ -39,6 +40,7 @@ import { Quotas } from './jobs/quotas.ts';
 import { recoverBackups, recoverJobs, resumeJobs } from './jobs/recover.ts';
 import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
+import { ServiceState } from './jobs/service-state.ts';
 import type { Services } from './jobs/services.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
@@ -96,6 +98,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const repositories = openRepositories(effective, catalog, hostId, shares, recover);
   undo.push(() => repositories.close());
 
+  const service = openService(values, catalog, repositories, undo);
   let view: View | undefined;
   const services: Services = {
     catalog,
@@ -106,7 +109,8 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     quotas: quotasOf(catalog, effective),
     native,
     clock: systemClock,
-    host: hostname(),
+    service,
+    listLimit: values.list_limit,
     restoreDirectory: values.restore_dir,
     stateDirectory: values.state_dir,
     view: () => view,
@@ -142,6 +146,24 @@ async function openCatalog(stateDirectory: string): Promise<Catalog> {
   const catalog = openLmdbCatalog(path);
   await catalog.ready();
   return catalog;
+}
+
+function openService(
+  values: Settings,
+  catalog: Catalog,
+  repositories: Repositories,
+  undo: Undo[],
+): ServiceState {
+  const service = new ServiceState({
+    catalog,
+    repositories,
+    clock: systemClock,
+    host: hostname(),
+    zone: values.availability_zone,
+    everyMs: values.repository_check_interval * 1000,
+  });
+  undo.push(() => service.close());
+  return service;
 }
 
 /** What a daemon that was killed left on this host; needs no repository. */
@@ -269,6 +291,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
       ...quotaHandlers(parts),
       ...repositoryHandlers(parts),
       ...daemonHandlers(parts),
+      ...serviceHandlers(parts),
     },
     socketPath: values.socket,
     adminGroup: values.admin_group,

@@ -7,6 +7,7 @@ import pino from 'pino';
 import { startAgent } from './agent.ts';
 import { Fault, faults, toFault } from './base/faults.ts';
 import { checkSettings, requireUsable } from './config/check.ts';
+import { readCinderSettings } from './config/cinder/import.ts';
 import { type EffectiveSettings, loadSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
 import { productVersion } from './protocol/version.ts';
@@ -57,12 +58,25 @@ Exit status: 0 stopped, 64 usage, 75 another basaltd uses the state folder, 78 s
     .exitOverride()
     .action(async (file?: string) => checkConfig(await settingsOf(root, file)));
   config
+    .command('import <cinder-conf>')
+    .description('Prints a settings file that says what a cinder.conf says of the backup service.')
+    .exitOverride()
+    .action(importConfig);
+  config
     .command('show')
     .description('Prints the settings in force.')
     .option('--origin', 'say where each value comes from')
     .exitOverride()
     .action(async ({ origin }: { origin?: boolean }) => showConfig(await settingsOf(root), origin === true));
   return root;
+}
+
+/** Prints the settings file on stdout and what to know about it on stderr. */
+async function importConfig(path: string): Promise<void> {
+  const { text, taken, leftOut } = await readCinderSettings(path);
+  process.stdout.write(text);
+  const note = `Took ${taken} settings over and left ${leftOut} options out: the comments say why`;
+  process.stderr.write(`${note}\n`);
 }
 
 async function settingsOf(root: Command, positional?: string): Promise<EffectiveSettings> {

@@ -7,6 +7,7 @@ import type {
   MountValue,
   RangeValue,
   RepositoryValue,
+  ServiceValue,
   SettingValue,
   VolumeValue,
 } from '../../daemon/protocol/values.ts';
@@ -101,6 +102,18 @@ export const repositoryTitles = {
   id: 'ID',
   block_bytes: 'Block Size',
 } as const satisfies Record<keyof RepositoryValue, string>;
+export const serviceTitles = {
+  binary: 'Binary',
+  host: 'Host',
+  zone: 'Zone',
+  status: 'Status',
+  state: 'State',
+  updated_at: 'Updated At',
+  repository: 'Repository',
+  reason: 'Reason',
+  repository_url: 'Repository URL',
+  disabled_reason: 'Disabled Reason',
+} as const satisfies Record<keyof ServiceValue, string>;
 
 export const rangeTitles = {
   offset: 'Offset',

@@ -187,6 +187,7 @@ export const faults = {
     retry: true,
     hint: 'Delete backups, or ask an administrator for more: basaltctl quota set PROJECT --backups N',
   },
+  SERVICE_DISABLED: { exit: 75, retry: false, hint: 'Enable it with: basaltctl service set --enable' },
   TOO_MANY: { exit: 75, retry: true, hint: 'Try again when fewer requests are under way' },
 
   PROTOCOL: { exit: 76, retry: false, hint: 'Use a basaltctl of the same version as basaltd' },

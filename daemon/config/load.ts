@@ -39,23 +39,27 @@ const settingsFileBytesMax = 1024 * 1024;
 /** Settings whose flag may be a path relative to where the command runs. */
 const pathSettings: ReadonlySet<SettingName> = new Set(['state_dir', 'socket', 'repository', 'view_dir']);
 
-async function readSettingsFile(path: string, required: boolean): Promise<Record<string, unknown>> {
+/** The text of a settings file. CONFIG_INVALID where it can't be read or is too large; undefined where a file that need not be
+ *  there is not. */
+async function readText(path: string, required: boolean): Promise<string | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (thrown) {
-    if (!required && errnoOf(thrown) === 'ENOENT') return {};
-    throw new Fault(
-      'CONFIG_INVALID',
-      `Cannot read the settings file "${path}": ${errnoOf(thrown) ?? String(thrown)}`,
-      {
-        cause: thrown,
-      },
-    );
+    if (!required && errnoOf(thrown) === 'ENOENT') return undefined;
+    const why = errnoOf(thrown) ?? String(thrown);
+    throw new Fault('CONFIG_INVALID', `Cannot read the settings file "${path}": ${why}`, { cause: thrown });
   }
-  if (text.length > settingsFileBytesMax) {
-    throw new Fault('CONFIG_INVALID', `Cannot read the settings file "${path}": it is larger than 1 MiB`);
-  }
+  if (text.length <= settingsFileBytesMax) return text;
+  throw new Fault('CONFIG_INVALID', `Cannot read the settings file "${path}": it is larger than 1 MiB`);
+}
+
+/** The text of a settings file that must be there. CONFIG_INVALID. */
+export const readConfigText = async (path: string): Promise<string> => (await readText(path, true)) ?? '';
+
+async function readSettingsFile(path: string, required: boolean): Promise<Record<string, unknown>> {
+  const text = await readText(path, required);
+  if (text === undefined) return {};
   try {
     return parse(text);
   } catch (thrown) {

@@ -1,6 +1,8 @@
 /** Settings as people read them: the rows of `config show`, and the manual page. Pure.
  *  Promises: the page follows from the table alone; a test keeps `docs/settings.md` in step. */
 
+import { settingOfOption, takenOptions } from './cinder/names.ts';
+import { leftOutOptions, leftOutReason } from './cinder/options.ts';
 import type { EffectiveSettings } from './load.ts';
 import {
   type SettingName,
@@ -46,6 +48,26 @@ function renderSetting(name: SettingName): string {
   return lines.join('\n');
 }
 
+/** What became of every option of Cinder's backup service. */
+function renderCinderOptions(): string {
+  const taken = takenOptions.map((option) => [
+    option,
+    `[${settingOfOption(option)}](#${settingOfOption(option)})`,
+  ]);
+  const left = Object.entries(leftOutOptions).flatMap(([option, row]) =>
+    settingOfOption(option) === undefined ? [[option, `no: ${leftOutReason(row)}`]] : [],
+  );
+  const rows = [...taken, ...left].map(([option, here]) => `| \`${option}\` | ${here} |`);
+  return `## Options of Cinder
+
+\`basaltd config import /etc/cinder/cinder.conf\` prints the settings file that says the same as a cinder.conf, and in its comments what
+it left out. It reads \`[DEFAULT]\` as oslo.config does, and repeats no value of an option that is left out.
+
+| option | setting |
+|---|---|
+${rows.join('\n')}`;
+}
+
 /** The whole of `docs/settings.md`. */
 export function renderSettings(): string {
   const head = `# Settings of basaltd
@@ -64,5 +86,5 @@ memory_limit = "512MiB"
 project_grants = ["uid:1000=web", "gid:2000=web,mail"]
 \`\`\`
 `;
-  return `${[head.trimEnd(), ...settingNames.map(renderSetting)].join('\n\n')}\n`;
+  return `${[head.trimEnd(), ...settingNames.map(renderSetting), renderCinderOptions()].join('\n\n')}\n`;
 }

@@ -19,7 +19,7 @@ export interface SettingRow<T> {
   readonly live: boolean;
   /** The flag of `basaltd` that sets it. */
   readonly flag?: string;
-  /** What Cinder calls it. */
+  /** What Cinder calls it, or the options that say it together, separated by commas. */
   readonly cinder?: string;
 }
 
@@ -60,7 +60,7 @@ export const settings = {
     about: 'Where backups are kept, as a URL; an absolute path is taken as a `file://` URL.',
     live: false,
     flag: 'repository',
-    cinder: 'backup_posix_path, backup_mount_point_base',
+    cinder: 'backup_driver, backup_posix_path, backup_share, backup_mount_point_base',
   }),
   view_dir: setting({
     shape: shape.pathOrNone,
@@ -158,6 +158,28 @@ export const settings = {
       'Block size of a repository that `basaltctl repository init` makes; an existing one keeps its own.',
     live: false,
     cinder: 'backup_sha_block_size_bytes',
+  }),
+  availability_zone: setting({
+    shape: shape.word,
+    initial: () => 'nova',
+    about: 'Availability zone of this host, which a backup has that names none.',
+    live: false,
+    cinder: 'storage_availability_zone',
+  }),
+  list_limit: setting({
+    shape: shape.integer(1, 1000),
+    initial: () => 1000,
+    about: 'Backups in one answer; whoever asks for more gets so many, and where the next page begins.',
+    live: false,
+    cinder: 'osapi_max_limit',
+  }),
+  repository_check_interval: setting({
+    shape: shape.integer(5, 3600),
+    initial: () => 60,
+    about:
+      'Seconds between looks at the repository: what `basaltctl service list` says of it, and how soon one that was away is used again.',
+    live: false,
+    cinder: 'backup_driver_init_check_interval',
   }),
   admin_group: setting({
     shape: shape.groupName,

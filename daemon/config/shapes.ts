@@ -100,6 +100,13 @@ export const url: Shape<string> = {
   show: (value) => value,
 };
 
+/** A name of up to 255 characters in one line. */
+export const word: Shape<string> = {
+  takes: 'a name of 1 to 255 characters',
+  read: (value) => (typeof value === 'string' && /^\P{Cc}{1,255}$/u.test(value) ? value : undefined),
+  show: (value) => value,
+};
+
 export const groupName: Shape<string> = {
   takes: 'the name of a group',
   read: (value) =>

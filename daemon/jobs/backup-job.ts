@@ -34,6 +34,7 @@ export async function createBackup(
   order: BackupOrder,
 ): Promise<{ backup: BackupRecord; job: JobRecord }> {
   const { catalog, jobs, busyVolumes: busy } = services;
+  services.service.requireEnabled();
   const find = order.anyVolume ? findVolumeAnywhere : findVolume;
   const volume = find(catalog, order.volume, order.project);
   refuseUnlessIdle(services, volume);

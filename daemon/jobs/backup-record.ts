@@ -32,7 +32,9 @@ export async function exportRecord(
     throw new Fault('INVALID_ARGUMENT', message);
   }
   const service_metadata = sealNativeMetadata({ repository: repository.id, root: map.root });
-  const backup_url = encodeRecord(cinderRecordOf(backup, nativeService, service_metadata, services.host));
+  const backup_url = encodeRecord(
+    cinderRecordOf(backup, nativeService, service_metadata, services.service.host),
+  );
   return { backup_service: nativeService, backup_url };
 }
 
@@ -104,15 +106,12 @@ export async function importRecord(services: Services, order: ImportOrder): Prom
     description: record.display_description,
     metadata: record.metadata,
   };
-  let taken = false;
   await services.catalog.commit((changes) => {
     // Asked again within the transaction: the same record may come twice at the same time.
-    taken = isKnown(services, record.id);
-    if (taken) return;
-    services.quotas.require(backup.project_id, backup.size_bytes);
+    if (isKnown(services, record.id)) throw alreadyThere(record.id);
+    services.quotas.require(order.project, backup.size_bytes);
     changes.put('backups', backup);
   });
-  if (taken) throw alreadyThere(record.id);
   return backup;
 }
 

@@ -16,6 +16,7 @@ import type { Jobs } from './jobs.ts';
 import type { Operations } from './operations.ts';
 import type { Quotas } from './quotas.ts';
 import type { Repositories } from './repositories.ts';
+import type { ServiceState } from './service-state.ts';
 
 export interface Services {
   readonly catalog: Catalog;
@@ -26,8 +27,9 @@ export interface Services {
   readonly quotas: Quotas;
   readonly native: Native;
   readonly clock: Clock;
-  /** Name of this host, as records have it. */
-  readonly host: string;
+  readonly service: ServiceState;
+  /** Most backups in one answer. */
+  readonly listLimit: number;
   /** Where a restore that names no target makes its file. */
   readonly restoreDirectory: string;
   readonly stateDirectory: string;

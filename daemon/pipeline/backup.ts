@@ -44,7 +44,7 @@ async function copy(parts: BackupParts, descriptors: Descriptors): Promise<Backu
         await writer
           .seal(descriptors, segment.offset, segment.length, input, output)
           .catch((thrown: unknown) => {
-            throw thrown instanceof Fault ? thrown : sourceReadFault(source.url, thrown);
+            throw readFault(source.url, thrown);
           });
         report(segment.length);
       });
@@ -59,6 +59,13 @@ async function copy(parts: BackupParts, descriptors: Descriptors): Promise<Backu
     await writer.abort();
     throw thrown;
   }
+}
+
+/** The repository knows descriptors only: the name of the source comes in here. */
+function readFault(url: string, thrown: unknown): Fault {
+  if (!(thrown instanceof Fault)) return sourceReadFault(url, thrown);
+  if (thrown.code !== 'SOURCE_CHANGED') return thrown;
+  return new Fault('SOURCE_CHANGED', `Cannot read "${url}" to its end: it became shorter`, { cause: thrown });
 }
 
 /** Aligned segments that hold data; what lies in holes only is skipped and reported at once. */

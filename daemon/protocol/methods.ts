@@ -14,6 +14,7 @@ import type {
   RangeValue,
   RepositoryStatisticsValue,
   RepositoryValue,
+  ServiceValue,
   SettingValue,
   StatusValue,
   ViewValue,
@@ -326,6 +327,19 @@ export const methods = {
     needs: 'anybody',
     params: z.strictObject({ ...ofRepository }),
     answer: 'statistics',
+  }),
+  'service.list': method<{ services: ServiceValue[] }>()({
+    summary:
+      'Lists the backup service of this host: whether it is enabled, and whether its repositories answer.',
+    needs: 'anybody',
+    params: nothing,
+    answer: 'a row for each repository',
+  }),
+  'service.set': method<{ services: ServiceValue[] }>()({
+    summary: 'Enables or disables new backups, also beyond a restart.',
+    needs: 'admin',
+    params: z.strictObject({ enabled: z.boolean(), reason: shape.text.default('') }),
+    answer: 'a row for each repository',
   }),
   'catalog.rebuild': method<{ job_id: string }>()({
     summary: 'Makes the catalog and the index anew from a repository.',

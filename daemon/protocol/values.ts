@@ -184,6 +184,25 @@ export interface StatusValue {
   backups: number;
 }
 
+/** The backup service of a host with one of its repositories, as `openstack volume service list` has it. */
+export interface ServiceValue {
+  binary: string;
+  host: string;
+  zone: string;
+  /** enabled or disabled: whether new backups are taken. */
+  status: string;
+  /** up or down: whether the repository answers. */
+  state: string;
+  /** When it last did; null: not since the daemon started. */
+  updated_at: string | null;
+  /** Name of the repository that the row is about. */
+  repository: string;
+  repository_url: string;
+  /** A sentence that says why the repository can't be used or written; empty where it can. */
+  reason: string;
+  disabled_reason: string;
+}
+
 export interface SettingValue {
   name: string;
   value: string | number | boolean | null;

@@ -272,6 +272,28 @@ describe('two hosts with one repository', () => {
     }
   });
 
+  test('an import beyond the quota of the project is refused, and a refused one eats none of it', async () => {
+    const fresh = await Daemon.start({ repository: here.repositoryDir, init: false });
+    try {
+      await fresh.call('quota.set', { project: 'mail', backups: 1 });
+      const of = (at: number) => ({
+        service: records[at]?.backup_service ?? '',
+        url: records[at]?.backup_url ?? '',
+      });
+      const used = async () => (await fresh.call('quota.usage', { project: 'mail' })).backups;
+      const broken = { service: nativeService, url: recordWith({ size: 7 }), project: 'mail' };
+      expect(await codeOfCall(fresh.call('backup.record.import', broken))).toBe('RECORD_INVALID');
+      expect(await used()).toMatchObject({ in_use: 0, reserved: 0 });
+      await fresh.call('backup.record.import', { ...of(0), project: 'mail' });
+      expect(await codeOfCall(fresh.call('backup.record.import', { ...of(1), project: 'mail' }))).toBe(
+        'OVER_QUOTA',
+      );
+      expect(await used()).toMatchObject({ in_use: 1, reserved: 0, limit: 1 });
+    } finally {
+      await fresh.dispose();
+    }
+  });
+
   test('the record comes from standard input too, with the line breaks that mail puts into it', async () => {
     const fresh = await Daemon.start({ repository: here.repositoryDir, init: false });
     try {

@@ -5,7 +5,7 @@ import { runClient } from '../support/client.ts';
 
 const verbs = `volume add, volume list, volume show, volume remove, backup create, backup list, backup show,
   backup delete, backup restore, backup verify, backup diff, backup record export, backup record import, mount, unmount, view list, job list, job show, job watch,
-  job cancel, repository init, repository add, repository list, repository show, repository remove, repository check, repository stats, catalog rebuild, status,
+  job cancel, repository init, repository add, repository list, repository show, repository remove, repository check, repository stats, catalog rebuild, status, service list, service set,
   config show, config check`.split(/,\s+/);
 
 test.each(verbs)('%s --help has an example, the exit statuses and the global options', async (words) => {
@@ -17,7 +17,7 @@ test.each(verbs)('%s --help has an example, the exit statuses and the global opt
   expect(stdout).toContain('--socket');
 });
 
-test.each(['volume', 'backup', 'view', 'job', 'repository', 'catalog', 'config'])(
+test.each(['volume', 'backup', 'view', 'job', 'repository', 'catalog', 'service', 'config'])(
   '%s --help lists its verbs',
   async (noun) => {
     const { status, stdout } = await runClient([noun, '--help']);

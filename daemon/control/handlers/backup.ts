@@ -32,7 +32,8 @@ export const backupHandlers = ({
       { volume, project, repository, incremental, force, properties, rate, ...rest },
       caller,
     ) => {
-      const { name = null, description = null, container = null, availability_zone = null } = rest;
+      const { name = null, description = null, container = null } = rest;
+      const { availability_zone = services.service.zone } = rest;
       const named = { name, description, container, availability_zone };
       const scope = { volume, project, anyVolume: caller.admin, repository };
       const order = { ...scope, incremental, force, properties, rate, ...named };
@@ -40,7 +41,8 @@ export const backupHandlers = ({
       return { backup: present(backup), job_id: job.id };
     },
     'backup.list': async (params, caller) => {
-      const { backups, next_marker } = pageOf(services.catalog, params, (project) =>
+      const limit = Math.min(params.limit, services.listLimit);
+      const { backups, next_marker } = pageOf(services.catalog, { ...params, limit }, (project) =>
         caller.mayActFor(project),
       );
       return { backups: backups.map(present), next_marker };

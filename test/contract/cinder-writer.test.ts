@@ -53,28 +53,31 @@ test.each(writes)('a full backup with $compression, objects of $object_bytes', a
   expect(await readdir(join(root, 'basalt-tmp'))).toEqual([]);
 });
 
-test.each(writes.slice(0, 4))('a chain with short zeroed runs, $compression, objects of $object_bytes', async (write) => {
-  const bytes = sample();
-  let parent = await writeChunked(root, write, bytes);
-  // One of the algorithms goes further, so that the others need not.
-  const rounds = write.compression === 'zstd' ? 3 : 1;
-  for (let round = 1; round <= rounds; round += 1) {
-    const block = write.hash_block_bytes;
-    randomBytes(5 * block).copy(bytes, round * 7 * block);
-    bytes.fill(0, round * 5 * block + block, round * 5 * block + 4 * block);
-    bytes.fill(0, 1 * MiB + round * 100_000, 1 * MiB + round * 100_000 + 300_000);
-    randomBytes(10).copy(bytes, 4 * MiB + round * 200_000);
-    bytes.fill(round, bytes.length - 3);
-    const made = await writeChunked(root, write, bytes, parent);
-    expect(made.backup.parent_id).toBe(parent.backup.id);
-    await expectRestored(made, bytes);
-    parent = made;
-  }
-  if (rounds === 1) return;
-  const same = await writeChunked(root, write, bytes, parent);
-  expect(same.object_count).toBe(0);
-  await expectRestored(same, bytes);
-});
+test.each(writes.slice(0, 4))(
+  'a chain with short zeroed runs, $compression, objects of $object_bytes',
+  async (write) => {
+    const bytes = sample();
+    let parent = await writeChunked(root, write, bytes);
+    // One of the algorithms goes further, so that the others need not.
+    const rounds = write.compression === 'zstd' ? 3 : 1;
+    for (let round = 1; round <= rounds; round += 1) {
+      const block = write.hash_block_bytes;
+      randomBytes(5 * block).copy(bytes, round * 7 * block);
+      bytes.fill(0, round * 5 * block + block, round * 5 * block + 4 * block);
+      bytes.fill(0, 1 * MiB + round * 100_000, 1 * MiB + round * 100_000 + 300_000);
+      randomBytes(10).copy(bytes, 4 * MiB + round * 200_000);
+      bytes.fill(round, bytes.length - 3);
+      const made = await writeChunked(root, write, bytes, parent);
+      expect(made.backup.parent_id).toBe(parent.backup.id);
+      await expectRestored(made, bytes);
+      parent = made;
+    }
+    if (rounds === 1) return;
+    const same = await writeChunked(root, write, bytes, parent);
+    expect(same.object_count).toBe(0);
+    await expectRestored(same, bytes);
+  },
+);
 
 test('what did not shrink is stored raw, and says so', async () => {
   const write: Write = { compression: 'zlib', object_bytes: 2 * MiB, hash_block_bytes: 32 * KiB };

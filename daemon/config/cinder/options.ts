@@ -28,7 +28,7 @@ export const leftOutOptions: Readonly<Record<string, LeftOut>> = {
   backup_use_same_host: because('every host that has the repository can restore from it'),
   backup_name_template: because('a backup without a name is called by its id'),
   ...all(
-    `reservation_expire backup_service_inithost_offload
+    `reservation_expire
     backup_use_temp_snapshot backup_object_number_per_notification backup_timer_interval
     backup_enable_progress_timer backup_swift_enable_progress_timer backup_s3_enable_progress_timer
     backup_gcs_enable_progress_timer`,

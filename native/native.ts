@@ -219,6 +219,10 @@ export interface Native {
   /** fsync, and for block devices their buffers too, off the main thread. */
   sync(fd: number): Promise<void>;
 
+  /** What other processes hold open for writing, as "pid/fd": files that the kernel shows under this inode number (or under none),
+   *  or, without one, what lies below a folder "dev". Never touches the files themselves. Source: proc(5). */
+  writableDescriptors(inode: string | undefined): Promise<string[]>;
+
   /** At once. Priority of the threads that wait for devices, from their next work on. Source: ioprio_set(2). */
   setDevicePriority(priority: 'none' | 'idle' | 'low' | 'normal' | 'high'): void;
   /** At once. Takes an exclusive lock (flock) that ends with the process; false where another process holds it. */

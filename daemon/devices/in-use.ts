@@ -6,6 +6,7 @@ import { usesShownMax } from '../base/limits.ts';
 import { type BlockName, holdersOf, loopDevicesOver, relatedDevices } from './block-names.ts';
 import { type Identity, identityKey } from './locate.ts';
 import { listMounts, listSwaps } from './mount-table.ts';
+import type { DeviceParts } from './open-checked.ts';
 import { findWriters, kernelInodeOf } from './writers.ts';
 
 export interface InUseOptions {
@@ -55,7 +56,7 @@ async function loopUses(identity: Identity, purpose: 'read' | 'write', phrase: P
   return uses;
 }
 
-async function blockUses(number: string, options: InUseOptions): Promise<string[]> {
+async function blockUses(parts: DeviceParts, number: string, options: InUseOptions): Promise<string[]> {
   const names = await relatedDevices(number);
   const phrase = phraseFor(number, names);
   const uses = await tableUses(names, phrase);
@@ -63,7 +64,7 @@ async function blockUses(number: string, options: InUseOptions): Promise<string[
     uses.push(...(await loopUses({ kind: 'block', number: name.number }, options.purpose, phrase)));
   }
   const keys = new Map(names.map((name) => [`block ${name.number}`, name.number]));
-  for (const writer of await findWriters({ keys: new Set(keys.keys()), kernelInode: undefined })) {
+  for (const writer of await findWriters(parts, { keys: new Set(keys.keys()), kernelInode: undefined })) {
     const use = `open for writing by process ${writer.pid} "${writer.command}"`;
     uses.push(phrase(keys.get(writer.key) ?? number, use));
   }
@@ -71,22 +72,24 @@ async function blockUses(number: string, options: InUseOptions): Promise<string[
   return uses;
 }
 
-async function fileUses(options: InUseOptions): Promise<string[]> {
+async function fileUses(parts: DeviceParts, options: InUseOptions): Promise<string[]> {
   const key = identityKey(options.identity);
   const uses = (await listSwaps()).has(key) ? ['used as swap'] : [];
   uses.push(...(await loopUses(options.identity, options.purpose, phraseFor('', []))));
   const kernelInode = (await kernelInodeOf(options.fd)) ?? '';
-  for (const writer of await findWriters({ keys: new Set([key]), kernelInode })) {
+  for (const writer of await findWriters(parts, { keys: new Set([key]), kernelInode })) {
     uses.push(`open for writing by process ${writer.pid} "${writer.command}"`);
   }
   return uses;
 }
 
 /** Phrases such as `mounted at "/srv"`, a bounded number of them; empty where nobody uses it. */
-export async function findUses(options: InUseOptions): Promise<string[]> {
+export async function findUses(parts: DeviceParts, options: InUseOptions): Promise<string[]> {
   const { identity } = options;
   const uses =
-    identity.kind === 'block' ? await blockUses(identity.number, options) : await fileUses(options);
+    identity.kind === 'block'
+      ? await blockUses(parts, identity.number, options)
+      : await fileUses(parts, options);
   if (uses.length <= usesShownMax) return uses;
   return [...uses.slice(0, usesShownMax), `used in ${uses.length - usesShownMax} more ways`];
 }

@@ -8,7 +8,7 @@ import type { Native } from '../../native/native.ts';
 import { identityOf, type Place, sameIdentity } from './locate.ts';
 
 export interface DeviceParts {
-  readonly native: Pick<Native, 'nextExtent' | 'blockDevice' | 'sync' | 'tryLock'>;
+  readonly native: Pick<Native, 'nextExtent' | 'blockDevice' | 'sync' | 'tryLock' | 'writableDescriptors'>;
 }
 
 /** The place leads to something else by now. */

@@ -57,9 +57,19 @@ async function checkedSize(parts: DeviceParts, place: Place, handle: FileHandle)
   return sizeBytes;
 }
 
-async function checkedUses(place: Place, opened: Opened, force: boolean): Promise<string[]> {
+async function checkedUses(
+  parts: DeviceParts,
+  place: Place,
+  opened: Opened,
+  force: boolean,
+): Promise<string[]> {
   const { identity } = place;
-  const uses = await findUses({ fd: opened.handle.fd, identity, claimed: opened.claimed, purpose: 'read' });
+  const uses = await findUses(parts, {
+    fd: opened.handle.fd,
+    identity,
+    claimed: opened.claimed,
+    purpose: 'read',
+  });
   if (uses.length > 0 && !force) {
     throw new Fault('SOURCE_BUSY', `Cannot read "${place.url}": it is in use: ${uses.join(', ')}`, {
       details: { used_by: uses },
@@ -127,7 +137,7 @@ export async function openSource(
   try {
     opened = await openFor(place, alone);
     const sizeBytes = await checkedSize(parts, place, opened.handle);
-    const usedBy = await checkedUses(place, opened, options.force);
+    const usedBy = await checkedUses(parts, place, opened, options.force);
     return makeSource(parts, { place, handle: opened.handle, sizeBytes, usedBy, release });
   } catch (thrown) {
     await opened?.handle.close();

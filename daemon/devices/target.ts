@@ -59,7 +59,7 @@ async function checkBeforeOpen(place: Place, options: OpenTargetOptions): Promis
     throw readOnly('the device is read-only');
 }
 
-async function openForWriting(place: Place): Promise<FileHandle> {
+async function openForWriting(parts: DeviceParts, place: Place): Promise<FileHandle> {
   const exclusive = place.identity.kind === 'block' ? constants.O_EXCL : 0;
   try {
     return await openPlace(place, constants.O_RDWR | exclusive);
@@ -69,7 +69,7 @@ async function openForWriting(place: Place): Promise<FileHandle> {
     }
     if (errnoOf(thrown) !== 'EBUSY') throw targetOpenFault(place.url, thrown);
   }
-  const uses = await findUses({ fd: -1, identity: place.identity, claimed: true, purpose: 'write' });
+  const uses = await findUses(parts, { fd: -1, identity: place.identity, claimed: true, purpose: 'write' });
   throw busy(place, uses);
 }
 
@@ -94,7 +94,7 @@ async function checkOpened(
   const locked = isLocked(parts, handle.fd);
   // A device is ours by its exclusive open; who locks one besides is a program that looks at it for a moment (udev).
   if (locked && identity.kind === 'file') throw busy(place, ['locked by another process']);
-  const uses = await findUses({ fd: handle.fd, identity, claimed: false, purpose: 'write' });
+  const uses = await findUses(parts, { fd: handle.fd, identity, claimed: false, purpose: 'write' });
   if (uses.length > 0) throw busy(place, uses);
   const sizeBytes = await sizeOf(parts, place, handle);
   checkSize(place, sizeBytes, wantedBytes);
@@ -136,7 +136,7 @@ async function openExisting(parts: DeviceParts, place: Place, options: OpenTarge
   if (release === undefined) throw anotherRestore(place);
   let handle: FileHandle | undefined;
   try {
-    handle = await openForWriting(place);
+    handle = await openForWriting(parts, place);
     const sizeBytes = await checkOpened(parts, place, handle, options.sizeBytes);
     return makeTarget(parts, place, handle, sizeBytes, release);
   } catch (thrown) {

@@ -1,7 +1,7 @@
 /** What the addon tells of the system, against real sockets and the real user database. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -33,6 +33,25 @@ test('what is no socket has no other end', () => {
   const fd = openSync('/dev/null', 'r');
   onTestFinished(() => closeSync(fd));
   expect(() => native.peerCredentials(fd)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
+});
+
+test('what another process has open for writing is found by inode, and only that', async () => {
+  const [written, read] = [join(folderForTest(), 'written'), join(folderForTest(), 'read')];
+  for (const path of [written, read]) writeFileSync(path, 'x');
+  const script =
+    'import sys; a = open(sys.argv[1], "r+b"); b = open(sys.argv[2], "rb"); print(a.fileno(), flush=True); sys.stdin.read()';
+  const child = spawn('/usr/bin/python3', ['-c', script, written, read], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const number = await new Promise((resolve) => createInterface(child.stdout).once('line', resolve));
+  const holdersOf = (path: string) => native.writableDescriptors(String(statSync(path).ino));
+  expect(await holdersOf(written)).toEqual([`${child.pid}/${number}`]);
+  expect(await holdersOf(read)).toEqual([]);
+  expect(await native.writableDescriptors(undefined)).not.toContain(`${child.pid}/${number}`);
+  const own = openSync(read, 'r+');
+  onTestFinished(() => closeSync(own));
+  expect(await holdersOf(read)).toEqual([]);
 });
 
 test('the groups of a user are those that id(1) shows, and an unknown user has none', () => {

@@ -97,7 +97,9 @@ async function runBackup(
       const fields = () => fieldsOf(backup, volume, source);
       const { native } = services;
       const rates = [context.rate, services.rates.read];
-      const manifest = await backUp({ source, repository, native, grant, progress, signal, rates, fields });
+      const copies = () => services.operations.running;
+      const parts = { source, repository, native, grant, progress, signal, rates, copies, fields };
+      const manifest = await backUp(parts);
       onDurable(manifest);
       return manifest;
     } finally {

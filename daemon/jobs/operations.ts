@@ -31,6 +31,11 @@ export class Operations {
     this.#limit = limit;
   }
 
+  /** Those who have a place. */
+  get running(): number {
+    return this.#running;
+  }
+
   /** Waits for a place; gives the function that leaves it. CANCELLED if `signal` aborts first. */
   async enter(visitor: Visitor): Promise<() => void> {
     if (this.#running < this.#limit && this.#lines.size === 0) this.#running += 1;

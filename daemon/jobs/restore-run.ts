@@ -92,6 +92,7 @@ async function runRestore(
         progress,
         signal,
         rates: [context.rate, services.rates.write],
+        copies: () => services.operations.running,
       });
       await target.commit();
       return {

@@ -7,7 +7,7 @@ import { Fault } from '../base/faults.ts';
 import { ordinal } from '../base/ordinal.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Budget, Grant } from '../memory/budget.ts';
-import { copyBytesMax, copyBytesMin } from '../pipeline/parts.ts';
+import { copyBytesFor, copyBytesMin } from '../pipeline/parts.ts';
 import type { Rate } from '../pipeline/rate.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { View } from '../view/view.ts';
@@ -59,7 +59,10 @@ export async function withMemory<T>(
   const { project, signal } = context;
   const leave = await services.operations.enter({ project, signal, onWait: (why) => context.waitFor(why) });
   try {
-    const bytesMax = Math.max(copyBytesMin, Math.min(services.copyBytes, copyBytesMax));
+    const { running } = services.operations;
+    // Who is alone may have what makes it fast: those who come later find room for the least they need all the same.
+    const share = running === 1 ? Number.POSITIVE_INFINITY : services.copyBytes;
+    const bytesMax = Math.max(copyBytesMin, Math.min(share, copyBytesFor(running)));
     const wish = { owner: `${owner} ${context.id}`, bytesMin: copyBytesMin, bytesMax };
     const onWait = (place: number) =>
       context.waitFor(`memory: ${wish.bytesMin / MiB} MiB needed, ${ordinal(place)} in line`);

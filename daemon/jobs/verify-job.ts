@@ -24,7 +24,14 @@ export async function verifyBackup(
       const image = repository.openImage(manifest, { fresh: true });
       const { progress, signal } = context;
       const report = await withMemory(services, context, 'verify', (grant) =>
-        verify({ image, grant, progress, signal, rates: [context.rate, services.rates.read] }),
+        verify({
+          image,
+          grant,
+          progress,
+          signal,
+          rates: [context.rate, services.rates.read],
+          copies: () => services.operations.running,
+        }),
       );
       const result = {
         backup_id: backup.id,

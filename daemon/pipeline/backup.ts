@@ -11,7 +11,7 @@ import { sourceReadFault } from '../devices/faults.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
 import { type Descriptors, withDirect } from './direct.ts';
-import { type CopyParts, slotsOf, throwIfCancelled } from './parts.ts';
+import { type CopyParts, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 
@@ -30,7 +30,7 @@ export function backUp(parts: BackupParts): Promise<BackupManifest> {
 async function copy(parts: BackupParts, descriptors: Descriptors): Promise<BackupManifest> {
   const { source, repository, progress, signal } = parts;
   const writer = await repository.openWriter(source.sizeBytes);
-  const window = new Window(slotsOf(parts.grant));
+  const window = new Window(slotsOf(parts.grant), () => slotsFor(parts.copies()));
   try {
     let bytesDone = 0;
     const report = (bytes: number) => {

@@ -13,6 +13,8 @@ export interface CopyParts {
   readonly signal: AbortSignal;
   /** The rates that the copy keeps to: its own and that of all copies together. */
   readonly rates: readonly Rate[];
+  /** Copies under way now, this one too. */
+  readonly copies: () => number;
 }
 
 /** Two buffers of a segment each. */
@@ -27,7 +29,14 @@ const slotBytes = 2 * segmentBytes;
 export const copyBytesMin = 2 * slotBytes;
 /** More segments than this under way make nothing faster, and wait for each other instead: two a processor, and one more
  *  for what waits for the device. */
-export const copyBytesMax = (2 * availableParallelism() + 1) * slotBytes;
+const slotsMax = 2 * availableParallelism() + 1;
+
+/** Segments that each of so many copies may have under way: their share of what makes all of them faster, and never less than
+ *  two, so that one is read while the other is written. What is beyond would only wait, and take memory and caches meanwhile. */
+export const slotsFor = (copies: number): number => Math.max(2, Math.ceil(slotsMax / Math.max(1, copies)));
+
+/** What a copy can make use of beside so many. */
+export const copyBytesFor = (copies: number): number => Math.max(copyBytesMin, slotsFor(copies) * slotBytes);
 
 export function slotsOf(grant: Grant): Slot[] {
   const slots: Slot[] = [];

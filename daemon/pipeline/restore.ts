@@ -10,7 +10,7 @@ import type { Target } from '../devices/device.ts';
 import { targetWriteFault } from '../devices/faults.ts';
 import type { BackupImage, ImageExtent } from '../repository/repository.ts';
 import { withDirect } from './direct.ts';
-import { type CopyParts, type Slot, slotsOf, throwIfCancelled } from './parts.ts';
+import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 import { notHoles, zeroRange } from './zeros.ts';
@@ -54,7 +54,7 @@ async function copy(parts: DirectParts): Promise<RestoreCounts> {
     bytesDone += bytes;
     progress({ bytesDone, bytesTotal: image.sizeBytes, phase: 'writing' });
   };
-  const window = new Window(copySlots(parts));
+  const window = new Window(copySlots(parts), () => slotsFor(parts.copies()));
   try {
     for await (const extent of image.extents()) {
       if (extent.data) await takeAll(parts.rates, extent.length, signal);

@@ -4,7 +4,7 @@
 import { roundUp } from '../base/bytes.ts';
 import { damageRangesMax } from '../base/limits.ts';
 import type { BackupImage, DamagedRange, ImageExtent } from '../repository/repository.ts';
-import { type CopyParts, type Slot, slotsOf, throwIfCancelled } from './parts.ts';
+import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 
@@ -30,7 +30,7 @@ export async function verify(parts: VerifyParts): Promise<VerifyReport> {
       if (found.length < damageRangesMax * 16) found.push({ ...range, length });
     }
   };
-  const window = new Window(slotsOf(parts.grant));
+  const window = new Window(slotsOf(parts.grant), () => slotsFor(parts.copies()));
   try {
     for await (const extent of image.extents()) {
       if (extent.data) await takeAll(parts.rates, extent.length, signal);

@@ -7,14 +7,17 @@ export class Window<Slot> {
   readonly #underWay = new Set<Promise<void>>();
   #failed = false;
   #failure: unknown;
+  readonly #most: () => number;
 
-  constructor(slots: readonly Slot[]) {
+  /** `most`: steps that may be under way just now, where that is less than there are slots. */
+  constructor(slots: readonly Slot[], most: () => number) {
     this.#free = [...slots];
+    this.#most = most;
   }
 
   /** Begins `step` with a free slot (memory that nobody else uses until the step ends). Throws an earlier step's failure. */
   async begin(step: (slot: Slot) => Promise<void>): Promise<void> {
-    while (this.#free.length === 0 && !this.#failed) await Promise.race(this.#underWay);
+    while (this.#isFull() && !this.#failed) await Promise.race(this.#underWay);
     const slot = this.#free.pop();
     if (this.#failed || slot === undefined) throw this.#failure;
     const running = step(slot)
@@ -27,6 +30,10 @@ export class Window<Slot> {
         this.#underWay.delete(running);
       });
     this.#underWay.add(running);
+  }
+
+  #isFull(): boolean {
+    return this.#free.length === 0 || this.#underWay.size >= Math.max(1, this.#most());
   }
 
   /** Waits for all steps; throws the first failure. */

@@ -44,7 +44,7 @@ test('what another process has open for writing is found by inode, and only that
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
-  const number = await new Promise((resolve) => createInterface(child.stdout).once('line', resolve));
+  const number = await new Promise<string>((resolve) => createInterface(child.stdout).once('line', resolve));
   const holdersOf = (path: string) => native.writableDescriptors(String(statSync(path).ino));
   expect(await holdersOf(written)).toEqual([`${child.pid}/${number}`]);
   expect(await holdersOf(read)).toEqual([]);

@@ -18,7 +18,7 @@ const adaptations: Readonly<Record<string, (text: string) => { text: unknown; no
   debug: (text) => ({ text: osloBoolean(text) === true ? 'debug' : 'info' }),
   state_path: (text) => ({ text, note: 'a folder that is not shared with Cinder is tidier' }),
   backup_max_operations: (text) =>
-    text === '0' || Number(text) > operationsMax
+    Number(text) > operationsMax
       ? { text: operationsMax, note: `${operationsMax} is the most here` }
       : { text },
   osapi_max_limit: (text) =>

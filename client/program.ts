@@ -35,13 +35,20 @@ import { addRepositoryShow } from './commands/repository/show.ts';
 import { addRepositoryStats } from './commands/repository/stats.ts';
 import { addServiceList } from './commands/service/list.ts';
 import { addServiceSet } from './commands/service/set.ts';
+import { addSnapshotAdd } from './commands/snapshot/add.ts';
+import { addSnapshotCreate } from './commands/snapshot/create.ts';
+import { addSnapshotList } from './commands/snapshot/list.ts';
+import { addSnapshotRemove } from './commands/snapshot/remove.ts';
+import { addSnapshotShow } from './commands/snapshot/show.ts';
 import { addStatus } from './commands/status.ts';
 import { addUnmount } from './commands/unmount.ts';
 import { addViewList } from './commands/view/list.ts';
 import { addVolumeAdd } from './commands/volume/add.ts';
 import { addVolumeList } from './commands/volume/list.ts';
 import { addVolumeRemove } from './commands/volume/remove.ts';
+import { addVolumeSet } from './commands/volume/set.ts';
 import { addVolumeShow } from './commands/volume/show.ts';
+import { addVolumeUnset } from './commands/volume/unset.ts';
 import { formats } from './output/print.ts';
 import { defaultSocketPath } from './session.ts';
 import { collect } from './verb.ts';
@@ -62,7 +69,16 @@ const nounWithin =
 
 /** The nouns in the order of the help, each with its verbs. */
 const nouns: readonly (readonly [name: string, about: string, verbs: readonly AddVerb[]])[] = [
-  ['volume', 'What is backed up', [addVolumeAdd, addVolumeList, addVolumeShow, addVolumeRemove]],
+  [
+    'volume',
+    'What is backed up',
+    [addVolumeAdd, addVolumeList, addVolumeShow, addVolumeSet, addVolumeUnset, addVolumeRemove],
+  ],
+  [
+    'snapshot',
+    'Frozen copies of volumes, to be backed up in their place',
+    [addSnapshotCreate, addSnapshotAdd, addSnapshotList, addSnapshotShow, addSnapshotRemove],
+  ],
   [
     'backup',
     'Points in time of volumes',

@@ -29,10 +29,12 @@ import type { HandlerParts } from './control/handlers/parts.ts';
 import { quotaHandlers } from './control/handlers/quota.ts';
 import { repositoryHandlers } from './control/handlers/repository.ts';
 import { serviceHandlers } from './control/handlers/service.ts';
+import { snapshotHandlers } from './control/handlers/snapshot.ts';
 import { volumeHandlers } from './control/handlers/volume.ts';
 import { createNotifier, type Notifier } from './control/notifier.ts';
 import { startServer } from './control/server.ts';
 import { statusLine } from './control/status-line.ts';
+import { type HookSettings, thawAfterCrash } from './jobs/hooks.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
@@ -42,6 +44,7 @@ import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
 import { ServiceState } from './jobs/service-state.ts';
 import type { Services } from './jobs/services.ts';
+import { recoverSnapshots } from './jobs/snapshots.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
 import { divideMemory, type MemoryShares } from './memory/shares.ts';
@@ -88,7 +91,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const jobs = new Jobs({ catalog, clock: systemClock, log });
 
   const viewDirectory = await realViewDirectory(values.view_dir);
-  await cleanUpAfterEarlier(catalog, viewDirectory, log);
+  await cleanUpAfterEarlier(catalog, values, viewDirectory, log);
   const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
   native.setDevicePriority(values.io_priority);
   const shares = await divideMemory(arena, systemClock, sharers(effective), values.view_dir !== null);
@@ -115,6 +118,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     stateDirectory: values.state_dir,
     view: () => view,
     rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
+    hooks: hooksOf(values),
     busyVolumes: new Set(),
     repositoryPatienceMs: values.resume_patience * 1000,
     busyFolders: new Set(),
@@ -133,8 +137,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const server = await openSocket(parts, effective, log);
   undo.push(() => server.close());
   // Jobs first: whoever watches one gets its end as an answer.
-  undo.push(() => jobs.stop());
-  undo.push(() => notifier.stopping());
+  for (const step of [() => jobs.stop(), () => notifier.stopping()]) undo.push(step);
   notifier.ready();
   const { socket, repository, view_dir: viewDir } = values;
   log.info({ socket, repository, viewDir, hash: native.hashImplementation() }, 'Ready');
@@ -167,7 +170,14 @@ function openService(
 }
 
 /** What a daemon that was killed left on this host; needs no repository. */
-async function cleanUpAfterEarlier(catalog: Catalog, viewDirectory: string | null, log: Logger) {
+async function cleanUpAfterEarlier(
+  catalog: Catalog,
+  values: Settings,
+  viewDirectory: string | null,
+  log: Logger,
+): Promise<void> {
+  for (const line of await thawAfterCrash(catalog, hooksOf(values))) log.warn(line);
+  for (const line of await recoverSnapshots(catalog)) log.warn(line);
   for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
   for (const { mount, why } of await unmountAll({ catalog }))
     log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
@@ -220,6 +230,12 @@ async function deletionsOf(resumed: Awaited<ReturnType<typeof resumeJobs>>, serv
   const deletions = resumed.filter(({ kind }) => kind === 'delete');
   await Promise.all(deletions.map(({ id }) => services.jobs.watch(id, () => undefined, forEver)));
 }
+
+const hooksOf = (values: Settings): HookSettings => ({
+  freeze: values.freeze_command,
+  thaw: values.thaw_command,
+  timeoutMs: values.hook_timeout * 1000,
+});
 
 /** A repository may be missing now and there later: the daemon starts all the same, and says so. */
 async function openAndRecover(services: Services, offload: boolean, log: Logger): Promise<void> {
@@ -286,6 +302,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
     native,
     handlers: {
       ...volumeHandlers(parts),
+      ...snapshotHandlers(parts),
       ...backupHandlers(parts),
       ...jobHandlers(parts),
       ...quotaHandlers(parts),

@@ -216,6 +216,9 @@ export interface Native {
   openDirect(fd: number, forWriting: boolean): Promise<number>;
   /** Size of a block device in bytes, its logical sector size, and whether it is read-only. */
   blockDevice(fd: number): Promise<{ sizeBytes: number; sectorBytes: number; readOnly: boolean }>;
+  /** Makes the file of `targetFd` share all bytes of the file of `sourceFd`, as they are at one moment, and gives its size.
+   *  Source: ioctl_ficlone(2). */
+  cloneFile(sourceFd: number, targetFd: number): Promise<number>;
   /** fsync, and for block devices their buffers too, off the main thread. */
   sync(fd: number): Promise<void>;
 

@@ -41,9 +41,12 @@ export function humanText(key: string, value: unknown): string {
   return entryText(value);
 }
 
+/** A limit of 0 is none; a rate of 0 is a rate. */
+const isLimit = (key: string): boolean => /^(read|write|limit)_bytes_per_second$/.test(key);
+
 function numberText(key: string, value: number): string {
   const last = key.slice(key.lastIndexOf('.') + 1);
-  if (last.endsWith('bytes_per_second')) return rateText(value);
+  if (last.endsWith('bytes_per_second')) return value === 0 && isLimit(last) ? 'none' : rateText(value);
   if (last === 'bytes' || last.endsWith('_bytes') || last.startsWith('bytes_')) return bytesText(value);
   if (last.endsWith('_seconds') || last === 'seconds_left') return durationText(value);
   return String(value);

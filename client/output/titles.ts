@@ -9,6 +9,7 @@ import type {
   RepositoryValue,
   ServiceValue,
   SettingValue,
+  SnapshotValue,
   VolumeValue,
 } from '../../daemon/protocol/values.ts';
 
@@ -21,7 +22,24 @@ export const volumeTitles = {
   created_at: 'Created At',
   project_id: 'Project ID',
   size: 'Size (whole GiB)',
+  metadata: 'Properties',
+  previous_status: 'Previous Status',
+  encryption_key_id: 'Encryption Key ID',
 } as const satisfies Record<keyof VolumeValue, string>;
+
+export const snapshotTitles = {
+  id: 'ID',
+  name: 'Name',
+  volume_id: 'Volume ID',
+  status: 'Status',
+  size_bytes: 'Size',
+  created_at: 'Created At',
+  made_by: 'Made By',
+  source: 'Source',
+  project_id: 'Project ID',
+  size: 'Size (whole GiB)',
+  consistency_evidence: 'Evidence',
+} as const satisfies Record<keyof SnapshotValue, string>;
 
 export const backupTitles = {
   id: 'ID',
@@ -43,6 +61,7 @@ export const backupTitles = {
   snapshot_id: 'Snapshot ID',
   fail_reason: 'Fail Reason',
   has_dependent_backups: 'Has Dependents',
+  num_dependent_backups: 'Dependents',
   data_timestamp: 'Data Timestamp',
   updated_at: 'Updated At',
   metadata: 'Properties',
@@ -52,6 +71,15 @@ export const backupTitles = {
   zero_bytes: 'Zero',
   new_bytes: 'New',
   consistency: 'Consistency',
+  consistency_evidence: 'Evidence',
+  user_id: 'User ID',
+  host: 'Host',
+  service: 'Service',
+  service_metadata: 'Service Metadata',
+  temp_volume_id: 'Temporary Volume ID',
+  temp_snapshot_id: 'Temporary Snapshot ID',
+  restore_volume_id: 'Restore Volume ID',
+  encryption_key_id: 'Encryption Key ID',
 } as const satisfies Record<keyof BackupValue, string>;
 
 export const jobTitles = {

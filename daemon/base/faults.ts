@@ -57,6 +57,7 @@ export const faults = {
     retry: false,
     hint: 'Give the service as the export named it, first: basaltctl backup record import SERVICE URL',
   },
+  SNAPSHOT_UNKNOWN: { exit: 66, retry: false, hint: 'List the snapshots with: basaltctl snapshot list' },
   JOB_UNKNOWN: { exit: 66, retry: false, hint: 'List the jobs with: basaltctl job list' },
   MOUNT_UNKNOWN: { exit: 66, retry: false, hint: 'List the mounts with: basaltctl view list' },
   SOURCE_MISSING: { exit: 66, retry: false, hint: 'Check the path of the source' },
@@ -108,6 +109,11 @@ export const faults = {
   },
   REPOSITORY_READ_ONLY: { exit: 73, retry: false, hint: 'Give the daemon write access to the repository' },
   MOUNT_POINT_UNUSABLE: { exit: 73, retry: false, hint: 'Name an empty folder that nothing is mounted on' },
+  SNAPSHOT_UNSUPPORTED: {
+    exit: 73,
+    retry: false,
+    hint: 'Make a snapshot with the tools of the storage, and register it: basaltctl snapshot add',
+  },
   ALREADY_EXISTS: { exit: 73, retry: false, hint: 'Choose another name' },
 
   SOURCE_READ_FAILED: {
@@ -150,6 +156,7 @@ export const faults = {
   },
   TARGET_BUSY: { exit: 75, retry: true, hint: 'Unmount or detach the target first' },
   VOLUME_BUSY: { exit: 75, retry: true, hint: 'Wait for its job to end: basaltctl job list' },
+  SNAPSHOT_BUSY: { exit: 75, retry: true, hint: 'Wait for its job to end: basaltctl job list' },
   BACKUP_BUSY: {
     exit: 75,
     retry: true,

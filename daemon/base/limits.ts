@@ -74,6 +74,8 @@ export const jobCrashesMax = 3;
 export const diffExtentsMax = 10_000;
 /** Longest reason kept with a failed backup, as in Cinder. */
 export const failReasonLengthMax = 255;
+/** All properties of a backup or volume together, as JSON. */
+export const propertiesBytesMax = 64 * KiB;
 /** Slots of scratch for misses of the view that are read at a time. */
 export const viewScratchSlots = 4;
 /** Reads that meet a block which nobody knows list the packs again, but not more often than this. */

@@ -10,12 +10,14 @@ import type {
   MountRecord,
   QuotaRecord,
   RepositoryRecord,
+  SnapshotRecord,
   VolumeRecord,
 } from './records.ts';
 import type { Usage } from './usage.ts';
 
 export interface Tables {
   readonly volumes: VolumeRecord;
+  readonly snapshots: SnapshotRecord;
   readonly backups: BackupRecord;
   readonly jobs: JobRecord;
   readonly mounts: MountRecord;

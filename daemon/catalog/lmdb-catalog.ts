@@ -12,8 +12,8 @@ import { Fault } from '../base/faults.ts';
 import type { Machine } from '../base/machine.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
 import type { BackupOrders, Catalog, Changes, TableName, Tables } from './catalog.ts';
-import { type BackupRecord, defaultRepository } from './records.ts';
-import { backupStatus, jobStatus, volumeStatus } from './statuses.ts';
+import { type BackupRecord, lacking } from './records.ts';
+import { backupStatus, jobStatus, snapshotStatus, volumeStatus } from './statuses.ts';
 import { counted, minus, noUsage, plus, type Usage } from './usage.ts';
 
 /** Address space, not memory: the file grows with what is in it. */
@@ -60,6 +60,7 @@ export function openLmdbCatalog(path: string): Catalog {
     root,
     tables: {
       volumes: root.openDB({ name: 'volumes' }),
+      snapshots: root.openDB({ name: 'snapshots' }),
       backups: root.openDB({ name: 'backups' }),
       jobs: root.openDB({ name: 'jobs' }),
       mounts: root.openDB({ name: 'mounts' }),
@@ -75,9 +76,9 @@ export function openLmdbCatalog(path: string): Catalog {
   const table = <T extends TableName>(name: T) =>
     database.tables[name] as unknown as Table<Tables[T], string>;
   return {
-    get: (name, id) => complete(name, table(name).get(id)),
+    get: (name, id) => whole(name, table(name).get(id)),
     all: function* (name) {
-      for (const { value } of table(name).getRange({})) yield complete(name, value);
+      for (const { value } of table(name).getRange({})) yield whole(name, value);
     },
     count: (name) => (table(name).getStats() as { entryCount: number }).entryCount,
     backups: backupOrders(database),
@@ -101,11 +102,10 @@ async function buildUsage({ root, tables, usage }: Database): Promise<void> {
   });
 }
 
-/** What a record of an earlier version lacks. */
-const initialOfBackup = { repository: defaultRepository } as const;
-
-function complete<T>(name: TableName, record: T): T {
-  return name === 'backups' && record !== undefined ? { ...initialOfBackup, ...record } : record;
+/** A record with every field, also where an earlier version wrote it. */
+function whole<R>(name: TableName, record: R): R {
+  if (record === undefined || (name !== 'backups' && name !== 'volumes')) return record;
+  return { ...lacking[name], ...record };
 }
 
 function backupOrders({ orders, tables }: Database): BackupOrders {
@@ -124,7 +124,7 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
     for (const key of orders.getKeys({ start: begin, end: reverse ? low : high, reverse })) {
       const id = Array.isArray(key) ? key.at(-1) : undefined;
       const record = typeof id === 'string' && id !== after?.id ? tables.backups.get(id) : undefined;
-      if (record !== undefined) yield complete('backups', record);
+      if (record !== undefined) yield whole('backups', record);
     }
   }
   return {
@@ -157,6 +157,7 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
 const machines: Partial<Record<TableName, Machine<string>>> = {
   backups: backupStatus,
   volumes: volumeStatus,
+  snapshots: snapshotStatus,
   jobs: jobStatus,
 };
 

@@ -2,17 +2,28 @@
  *  Promises: the plan names every change; a manifest that is there becomes an available backup, a record whose manifest has
  *  gone is dropped, and a volume that only manifests know is registered again. */
 
+import { manifestKey } from '../format/layout.ts';
 import type { BackupManifest } from '../format/manifest.ts';
-import type { BackupRecord, VolumeRecord } from './records.ts';
+import { nativeService } from '../format/record-service.ts';
+import { type BackupRecord, lacking, type VolumeRecord } from './records.ts';
 import { backupStatus, volumeStatus } from './statuses.ts';
+
+/** Whose Cinder's records say that they are, wherever the objects lie. */
+const cinderService = 'cinder.backup.drivers.posix.PosixBackupDriver';
 
 /** The record of a backup as its manifest tells it; `now` is when it was learnt, `repository` the name of where. */
 export function recordOf(manifest: BackupManifest, repository: string, now: string): BackupRecord {
   const { backup, volume, statistics } = manifest;
   return {
+    ...lacking.backups,
     ...backup,
+    user_id: backup.user_id ?? '',
+    host: backup.host ?? null,
+    encryption_key_id: backup.encryption_key_id ?? null,
     repository,
     status: backupStatus.begin('available'),
+    service: manifest.map === undefined ? cinderService : nativeService,
+    service_metadata: manifest.map === undefined ? null : manifestKey(backup.id),
     fail_reason: '',
     volume_id: volume.id,
     volume_name: volume.name,
@@ -26,6 +37,7 @@ export function recordOf(manifest: BackupManifest, repository: string, now: stri
     new_bytes: statistics.new_bytes,
     stored_bytes: statistics.stored_bytes,
     consistency: manifest.consistency,
+    consistency_evidence: manifest.evidence ?? null,
   };
 }
 
@@ -48,6 +60,9 @@ export const volumeOf = (manifest: BackupManifest): VolumeRecord => ({
   project_id: manifest.volume.project_id ?? manifest.backup.project_id,
   source: manifest.volume.source,
   status: volumeStatus.begin('available'),
+  previous_status: null,
   size_bytes: manifest.volume.size_bytes,
   created_at: manifest.backup.created_at,
+  metadata: manifest.volume.metadata ?? {},
+  encryption_key_id: manifest.backup.encryption_key_id ?? null,
 });

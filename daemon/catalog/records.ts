@@ -2,9 +2,10 @@
  *  Plain values: what `-f json` shows is made from them in `control/present.ts`. */
 
 import type { FaultCode } from '../base/faults.ts';
-import type { RepositoryKind } from '../format/manifest.ts';
+import type { Evidence, RepositoryKind } from '../format/manifest.ts';
+import { nativeService } from '../format/record-service.ts';
 import type { WriterState } from '../format/writer-state.ts';
-import type { BackupStatus, JobStatus, VolumeStatus } from './statuses.ts';
+import type { BackupStatus, JobStatus, SnapshotStatus, VolumeStatus } from './statuses.ts';
 
 /** Name of the repository of the settings; records from before there were others are of it. */
 export const defaultRepository = 'default';
@@ -16,8 +17,29 @@ export interface VolumeRecord {
   /** URL of the source. */
   readonly source: string;
   readonly status: VolumeStatus;
+  /** What it was before the job under way; after it, what the job did: "backing-up" or "error_backing-up". */
+  readonly previous_status: string | null;
   readonly size_bytes: number;
   readonly created_at: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Set where what is on the source is encrypted by this key. */
+  readonly encryption_key_id: string | null;
+}
+
+/** A frozen copy of a volume that a backup can be made of. Known on this host only. */
+export interface SnapshotRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly project_id: string;
+  readonly volume_id: string;
+  readonly source: string;
+  readonly status: SnapshotStatus;
+  readonly size_bytes: number;
+  /** The time of which its data is. */
+  readonly created_at: string;
+  /** Made by Basalt, and removed by it; or made by somebody else, and only known. */
+  readonly made_by: 'reflink' | 'operator';
+  readonly evidence: Evidence | null;
 }
 
 /** A repository beside the one of the settings. Its id is its name. */
@@ -40,6 +62,13 @@ export interface BackupRecord {
   readonly volume_id: string;
   readonly volume_name: string;
   readonly project_id: string;
+  /** The uid of who asked for it; empty where nobody knows any more. */
+  readonly user_id: string;
+  /** Name of the machine that made it. */
+  readonly host: string | null;
+  /** The kind of repository, and what finds the backup there. */
+  readonly service: string;
+  readonly service_metadata: string | null;
   readonly size_bytes: number;
   readonly parent_id: string | null;
   readonly is_incremental: boolean;
@@ -48,6 +77,11 @@ export interface BackupRecord {
   readonly updated_at: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly snapshot_id: string | null;
+  /** A snapshot that lives only as long as the backup is made. */
+  readonly temp_snapshot_id: string | null;
+  /** The volume that it was restored to last. */
+  readonly restore_volume_id: string | null;
+  readonly encryption_key_id: string | null;
   readonly container: string | null;
   readonly availability_zone: string | null;
   /** Hex digest of the root of the map; null until available. */
@@ -58,9 +92,26 @@ export interface BackupRecord {
   readonly new_bytes: number;
   readonly zero_bytes: number;
   readonly read_bytes: number;
-  /** "clean", or "crash-consistent" with who used the source. */
+  /** "clean", "crash-consistent" or "application-consistent", with what is known of it. */
   readonly consistency: string;
+  readonly consistency_evidence: Evidence | null;
 }
+
+/** What records lack that were written before these fields were there. */
+export const lacking = {
+  volumes: { previous_status: null, metadata: {}, encryption_key_id: null },
+  backups: {
+    repository: defaultRepository,
+    user_id: '',
+    host: null,
+    service: nativeService,
+    service_metadata: null,
+    temp_snapshot_id: null,
+    restore_volume_id: null,
+    encryption_key_id: null,
+    consistency_evidence: null,
+  },
+} as const satisfies { volumes: Partial<VolumeRecord>; backups: Partial<BackupRecord> };
 
 export type JobKind = 'backup' | 'restore' | 'verify' | 'delete' | 'check' | 'rebuild' | 'mount' | 'unmount';
 
@@ -96,6 +147,8 @@ export type JobPlan =
       readonly target: string;
       /** Registers the target as a volume of this name. */
       readonly register_as: string | null;
+      /** The id that it gets then. */
+      readonly register_id: string | null;
       readonly force: boolean;
       readonly differential: boolean;
       readonly bytes_per_second: number;

@@ -27,9 +27,11 @@ export const volumeStatus = machine('volume', ['available'], {
 });
 
 /** While a snapshot is backed up its volume is left alone. */
-export const snapshotStatus = machine('snapshot', ['available'], {
-  available: ['backing-up'],
+export const snapshotStatus = machine('snapshot', ['creating', 'available'], {
+  creating: ['available'],
+  available: ['backing-up', 'deleting'],
   'backing-up': ['available'],
+  deleting: ['available'],
 });
 
 export const jobStatus = machine('job', ['queued'], {

@@ -45,6 +45,9 @@ export function checkTogether(values: Settings, machineBytes: number): Problem[]
   if (usableMemory(machineBytes) < memoryLimitMin) {
     add('memory_limit', `this machine, or this control group, has only ${showSize(machineBytes)} of memory`);
   }
+  if (values.freeze_command !== null && values.thaw_command === null) {
+    add('freeze_command', 'what is frozen must be thawed: thaw_command is not set');
+  }
   const view = values.view_dir;
   if (view === null) return problems;
   const held: [SettingName, string][] = [

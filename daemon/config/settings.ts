@@ -143,6 +143,26 @@ export const settings = {
       'Priority of reads from sources and writes to targets (ionice): "idle" only when nobody else wants the device.',
     live: false,
   }),
+  freeze_command: setting({
+    shape: shape.commandOrNone,
+    initial: () => null,
+    about:
+      'Program and arguments that hold an application still while a snapshot of its volume is made: ["/usr/local/bin/freeze", "shop"]. It learns the volume as JSON on stdin; no shell takes part. Needs thaw_command.',
+    live: false,
+  }),
+  thaw_command: setting({
+    shape: shape.commandOrNone,
+    initial: () => null,
+    about:
+      'Program and arguments that let the application go on; always run where freeze_command was begun, also after a crash.',
+    live: false,
+  }),
+  hook_timeout: setting({
+    shape: shape.integer(1, 3600),
+    initial: () => 60,
+    about: 'Seconds after which freeze_command, and thaw_command, is ended.',
+    live: false,
+  }),
   compression_level: setting({
     shape: shape.integer(0, 19),
     initial: () => 1,

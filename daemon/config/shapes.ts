@@ -107,6 +107,22 @@ export const word: Shape<string> = {
   show: (value) => value,
 };
 
+/** Longest command line of a hook. */
+const wordsMax = 64;
+
+/** A program and its arguments, run without a shell. On the command line and in the environment there is only "none". */
+export const commandOrNone: Shape<readonly string[] | null> = {
+  takes: `a list of at most ${wordsMax} texts like ["/path/of/program", "argument"], or "none"`,
+  read: (value) => {
+    if (value === 'none') return null;
+    if (!Array.isArray(value) || value.length === 0 || value.length > wordsMax) return undefined;
+    const words = value.filter((word): word is string => typeof word === 'string' && !word.includes('\0'));
+    const [program = ''] = words;
+    return words.length === value.length && isAbsolute(program) ? words : undefined;
+  },
+  show: (value) => (value === null ? 'none' : JSON.stringify(value)),
+};
+
 export const groupName: Shape<string> = {
   takes: 'the name of a group',
   read: (value) =>

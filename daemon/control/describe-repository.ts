@@ -13,6 +13,6 @@ export async function describeRepository(known: KnownRepository): Promise<Reposi
     return { ...none, status: 'ready', id, block_bytes: blockBytes, created_at: createdAt };
   } catch (thrown) {
     const { code } = toFault(thrown);
-    return { ...none, status: code === 'REPOSITORY_MISSING' ? 'missing' : code.toLowerCase() };
+    return { ...none, status: code === 'REPOSITORY_MISSING' ? 'missing' : code };
   }
 }

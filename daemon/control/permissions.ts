@@ -48,3 +48,8 @@ export function requirePermission(method: MethodName, params: unknown, rights: R
     hint: 'Ask an administrator for a line in the setting project_grants',
   });
 }
+
+/** NOT_PERMITTED unless the caller administers; `what` follows "Cannot". */
+export function requireAdmin(rights: Rights, what: string): void {
+  if (!rights.admin) throw new Fault('NOT_PERMITTED', `Cannot ${what}: it needs an administrator`);
+}

@@ -1,23 +1,31 @@
 /** Records and reports as the values that travel over the socket. Pure. */
 
 import { GiB } from '../base/bytes.ts';
-import type { BackupRecord, MountRecord, VolumeRecord } from '../catalog/records.ts';
+import type { BackupRecord, MountRecord, SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import type { JobReport } from '../jobs/report.ts';
-import type { BackupValue, JobValue, MountValue, VolumeValue } from '../protocol/values.ts';
+import type { BackupValue, JobValue, MountValue, SnapshotValue, VolumeValue } from '../protocol/values.ts';
 
 const sizeInGiB = (bytes: number): number => Math.ceil(bytes / GiB);
 
 export const presentVolume = (record: VolumeRecord): VolumeValue => ({
   ...record,
+  metadata: { ...record.metadata },
   size: sizeInGiB(record.size_bytes),
 });
 
-/** `hasDependents`: others can't be read without it. */
-export const presentBackup = (record: BackupRecord, hasDependents: boolean): BackupValue => ({
+export function presentSnapshot(record: SnapshotRecord): SnapshotValue {
+  const { evidence, ...rest } = record;
+  return { ...rest, size: sizeInGiB(record.size_bytes), consistency_evidence: evidence };
+}
+
+export const presentBackup = (record: BackupRecord, dependents: number): BackupValue => ({
   ...record,
   metadata: { ...record.metadata },
   size: sizeInGiB(record.size_bytes),
-  has_dependent_backups: hasDependents,
+  has_dependent_backups: dependents > 0,
+  num_dependent_backups: dependents,
+  // A temporary volume is never made: what Basalt can make is a snapshot.
+  temp_volume_id: null,
 });
 
 export function presentJob(report: JobReport): JobValue {

@@ -17,6 +17,27 @@ const text = z.string().max(4096);
 /** What becomes part of a key of the catalog. */
 const shortText = z.string().max(255);
 
+/** Lives in a manifest as JSON; what a later version knows beyond it is left out. */
+const hookRun = z.object({
+  hook: z.enum(['freeze', 'thaw']),
+  /** null where it was ended by a signal, or could not be run. */
+  exit_status: z.int().nullable(),
+  timed_out: z.boolean(),
+  milliseconds: z.int().min(0),
+});
+
+const evidence = z.object({
+  /** How the bytes were held still while they were read. */
+  read_from: z.enum(['source', 'temporary-snapshot', 'snapshot']),
+  /** Who used the source at that time. */
+  used_by: z.array(z.string().max(1024)).max(64),
+  hooks: z.array(hookRun).max(8),
+});
+
+/** What is known of how the source stood when it was read. */
+export type Evidence = z.infer<typeof evidence>;
+export type HookRun = z.infer<typeof hookRun>;
+
 const manifestShape = z
   .object({
     format: z.literal(formatVersion),
@@ -32,6 +53,9 @@ const manifestShape = z
       metadata: z.record(z.string().max(255), z.string().max(255)),
       created_at: shortText,
       data_timestamp: shortText,
+      user_id: shortText.optional(),
+      host: shortText.optional(),
+      encryption_key_id: shortText.optional(),
     }),
     volume: z.object({
       id: shortText,
@@ -40,6 +64,7 @@ const manifestShape = z
       size_bytes: bytes,
       /** Absent where it is the one of the backup. */
       project_id: shortText.optional(),
+      metadata: z.record(z.string().max(255), z.string().max(255)).optional(),
     }),
     map: z.object({
       block_bytes: blockBytes,
@@ -54,6 +79,7 @@ const manifestShape = z
       stored_bytes: bytes,
     }),
     consistency: text,
+    evidence: evidence.optional(),
   })
   .refine(
     ({ map, volume }) => map.height === mapHeight(volume.size_bytes, map.block_bytes),
@@ -67,7 +93,8 @@ export const repositoryKinds = ['native', 'cinder'] as const;
 export type RepositoryKind = (typeof repositoryKinds)[number];
 
 /** What a repository of any kind says of a backup. */
-export interface BackupManifest extends Pick<Manifest, 'backup' | 'volume' | 'statistics' | 'consistency'> {
+export interface BackupManifest
+  extends Pick<Manifest, 'backup' | 'volume' | 'statistics' | 'consistency' | 'evidence'> {
   /** Only in a native repository. */
   readonly map?: Manifest['map'];
   /** Data objects of the backup, where it has objects of its own. */

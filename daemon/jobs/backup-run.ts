@@ -12,12 +12,12 @@ import {
   type JobRecord,
   type VolumeRecord,
 } from '../catalog/records.ts';
-import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
-import type { Source } from '../devices/device.ts';
-import { openSource } from '../devices/source.ts';
+import { backupStatus } from '../catalog/statuses.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
+import { giveBack, occupiedBy } from './backup-plan.ts';
+import { type BackupSource, dropTemporary, openBackupSource } from './backup-source.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
@@ -56,17 +56,23 @@ export function backupOrder(
       const fail_reason = fault?.message.slice(0, failReasonLengthMax) ?? '';
       const backup = catalog.get('backups', backup_id ?? '');
       let ended: BackupRecord | undefined;
-      if (manifest !== undefined) ended = recordOf(manifest, backup?.repository ?? defaultRepository, now);
+      if (manifest !== undefined)
+        ended = withChanges(recordOf(manifest, backup?.repository ?? defaultRepository, now), backup);
       else if (backup !== undefined)
-        ended = backupStatus.move(backup, 'error', { fail_reason, updated_at: now });
-      if (ended !== undefined) changes.put('backups', ended);
-      const volume = catalog.get('volumes', volume_id ?? '');
-      if (volume === undefined) return;
-      services.busyVolumes.delete(volume.id);
-      const size_bytes = ended?.size_bytes ?? volume.size_bytes;
-      changes.put('volumes', volumeStatus.move(volume, plan.volume_status, { size_bytes }));
+        ended = backupStatus.move(backup, 'error', { fail_reason, temp_snapshot_id: null, updated_at: now });
+      if (ended === undefined) return;
+      changes.put('backups', ended);
+      services.busyVolumes.delete(occupiedBy(ended));
+      giveBack(services, changes, ended, plan.volume_status);
     },
   };
+}
+
+/** What was changed by hand while the backup was made. */
+function withChanges(record: BackupRecord, known: BackupRecord | undefined): BackupRecord {
+  if (known === undefined) return record;
+  const { name, description, metadata } = known;
+  return { ...record, name, description, metadata };
 }
 
 interface BackupRun {
@@ -83,29 +89,34 @@ async function runBackup(
   { volume, plan, onDurable }: BackupRun,
 ): Promise<BackupManifest> {
   const { signal, progress } = context;
-  const repository = await repositoryFor(services, context, backup.repository, 'write');
-  // The daemon may have ended just after the commit point.
-  const made = context.resumed ? await writtenManifest(repository, backup.id) : undefined;
-  if (made !== undefined) {
-    context.note('resumed', 'its manifest had been written: the backup is complete');
-    onDurable(made);
-    return made;
-  }
-  return withMemory(services, context, 'backup', async (grant) => {
-    const source = await openSource(services, volume.source, { force: plan.force });
-    try {
-      const fields = () => fieldsOf(backup, volume, source);
-      const { native } = services;
-      const rates = [context.rate, services.rates.read];
-      const copies = () => services.operations.running;
-      const parts = { source, repository, native, grant, progress, signal, rates, copies, fields };
-      const manifest = await backUp(parts);
-      onDurable(manifest);
-      return manifest;
-    } finally {
-      await source.close();
+  try {
+    const repository = await repositoryFor(services, context, backup.repository, 'write');
+    // The daemon may have ended just after the commit point.
+    const made = context.resumed ? await writtenManifest(repository, backup.id) : undefined;
+    if (made !== undefined) {
+      context.note('resumed', 'its manifest had been written: the backup is complete');
+      onDurable(made);
+      return made;
     }
-  });
+    return await withMemory(services, context, 'backup', async (grant) => {
+      const opened = await openBackupSource(services, context, { backup, volume, force: plan.force });
+      const { source } = opened;
+      try {
+        const fields = () => fieldsOf(backup, volume, opened);
+        const { native } = services;
+        const rates = [context.rate, services.rates.read];
+        const copies = () => services.operations.running;
+        const parts = { source, repository, native, grant, progress, signal, rates, copies, fields };
+        const manifest = await backUp(parts);
+        onDurable(manifest);
+        return manifest;
+      } finally {
+        await source.close();
+      }
+    });
+  } finally {
+    await dropTemporary(services, context);
+  }
 }
 
 /** The manifest, where there is one already. */
@@ -115,9 +126,13 @@ const writtenManifest = (repository: Repository, id: string): Promise<BackupMani
     throw thrown;
   });
 
-function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): ManifestFields {
+function fieldsOf(
+  backup: BackupRecord,
+  volume: VolumeRecord,
+  { source, consistency, evidence }: BackupSource,
+): ManifestFields {
   const { id, name, description, project_id, parent_id, snapshot_id, container, availability_zone } = backup;
-  const { metadata, created_at, data_timestamp } = backup;
+  const { metadata, created_at, data_timestamp, user_id, host, encryption_key_id } = backup;
   return {
     backup: {
       id,
@@ -131,6 +146,9 @@ function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): M
       metadata,
       created_at,
       data_timestamp,
+      user_id,
+      ...(host === null ? {} : { host }),
+      ...(encryption_key_id === null ? {} : { encryption_key_id }),
     },
     volume: {
       id: volume.id,
@@ -138,8 +156,9 @@ function fieldsOf(backup: BackupRecord, volume: VolumeRecord, source: Source): M
       source: volume.source,
       size_bytes: source.sizeBytes,
       ...(volume.project_id === project_id ? {} : { project_id: volume.project_id }),
+      metadata: { ...volume.metadata },
     },
-    consistency:
-      source.usedBy.length === 0 ? 'clean' : `crash-consistent: ${source.usedBy.join('; ')}`.slice(0, 1000),
+    consistency,
+    evidence,
   };
 }

@@ -1,9 +1,9 @@
-/** Finds volumes and backups by id or name, within a project. BACKUP_UNKNOWN, VOLUME_UNKNOWN, AMBIGUOUS_NAME.
+/** Finds volumes, snapshots and backups by id or name, within a project. BACKUP_UNKNOWN, VOLUME_UNKNOWN, AMBIGUOUS_NAME.
  *  Promises: another project's things are not there. Changes nothing. */
 
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
-import type { BackupRecord, VolumeRecord } from '../catalog/records.ts';
+import type { BackupRecord, SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import type { Services } from './services.ts';
 
 interface Named {
@@ -44,6 +44,25 @@ export function findVolumeAnywhere(catalog: Catalog, reference: string, project:
   throw new Fault('AMBIGUOUS_NAME', `Cannot tell which volume "${reference}" is: several projects have one`);
 }
 
+/** A snapshot, of `volume` where one is given. A name counts for the volume only, an id everywhere. */
+export function findSnapshot(
+  catalog: Catalog,
+  reference: string,
+  project: string,
+  volume?: VolumeRecord,
+): SnapshotRecord {
+  const known = catalog.get('snapshots', reference);
+  const found = find(catalog.all('snapshots'), known, reference, project);
+  const [snapshot, another] =
+    volume === undefined ? found : found.filter(({ volume_id }) => volume_id === volume.id);
+  if (snapshot === undefined) {
+    const where = volume === undefined ? '' : ` of volume "${volume.name}"`;
+    throw new Fault('SNAPSHOT_UNKNOWN', `Cannot find snapshot "${reference}"${where}`);
+  }
+  if (another === undefined) return snapshot;
+  throw new Fault('AMBIGUOUS_NAME', `Cannot tell which snapshot "${reference}" is: several have that name`);
+}
+
 export function findBackup(catalog: Catalog, reference: string, project: string): BackupRecord {
   const [backup, another] = find(
     catalog.backups.named(reference),
@@ -56,14 +75,6 @@ export function findBackup(catalog: Catalog, reference: string, project: string)
     throw new Fault('AMBIGUOUS_NAME', `Cannot tell which backup "${reference}" is: several have that name`);
   }
   return backup;
-}
-
-/** True where other backups can't be read without this one. In a native repository every backup is complete. */
-export function hasDependents(
-  services: Pick<Services, 'catalog' | 'repositories'>,
-  backup: BackupRecord,
-): boolean {
-  return dependentOf(services, backup) !== undefined;
 }
 
 /** One of the backups that can't be read without this one. */

@@ -10,6 +10,8 @@ import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobPlan, JobRecord } from '../catalog/records.ts';
 import { backupStatus, jobStatus, volumeStatus } from '../catalog/statuses.ts';
 import { isPartialName } from '../devices/new-file.ts';
+import { isSnapshotPath } from '../devices/snapshot.ts';
+import { occupiedBy } from './backup-plan.ts';
 import { backupOrder } from './backup-run.ts';
 import { deleteOrder } from './delete-job.ts';
 import { withEvent } from './history.ts';
@@ -39,17 +41,20 @@ export async function recoverJobs(services: Local): Promise<string[]> {
     if (lockedBy.has(volume.id)) continue;
     if (volume.status !== 'backing-up' && volume.status !== 'restoring-backup') continue;
     const status = volume.status === 'backing-up' ? 'available' : 'error_restoring';
-    await catalog.commit((changes) => changes.put('volumes', volumeStatus.move(volume, status)));
+    const previous_status = volume.status === 'backing-up' ? 'error_backing-up' : volume.previous_status;
+    await catalog.commit((changes) =>
+      changes.put('volumes', volumeStatus.move(volume, status, { previous_status })),
+    );
     done.push(`Volume "${volume.name}" is ${status} again`);
   }
   return done;
 }
 
 async function removePartial(path: string): Promise<string> {
-  if (!isPartialName(path)) return `Left "${path}" alone: it is not ours`;
+  if (!isPartialName(path) && !isSnapshotPath(path)) return `Left "${path}" alone: it is not ours`;
   return rm(path, { force: true }).then(
-    () => `Removed "${path}", which a restore was making`,
-    (thrown: unknown) => `Cannot remove "${path}", which a restore was making: ${String(thrown)}`,
+    () => `Removed "${path}", which a job had made for itself`,
+    (thrown: unknown) => `Cannot remove "${path}", which a job had made for itself: ${String(thrown)}`,
   );
 }
 
@@ -78,11 +83,18 @@ export async function resumeJobs(services: Services): Promise<{ id: string; kind
     const checkpoint = catalog.get('checkpoints', job.id);
     const record = interrupted(job, checkpoint?.position ?? 0, timestamp(services.clock));
     const order = orderFor(services, record, job.plan);
-    if (job.volume_id !== null) services.busyVolumes.add(job.volume_id);
+    const occupied = occupiedByJob(services, job);
+    if (occupied !== null) services.busyVolumes.add(occupied);
     await jobs.adopt(record, order, checkpoint);
     resumed.push({ id: job.id, kind: job.kind, what: `Job "${job.id}" (${job.kind}) goes on` });
   }
   return resumed;
+}
+
+/** Id of the volume or snapshot that nobody else may use meanwhile. */
+function occupiedByJob({ catalog }: Services, { kind, backup_id, volume_id }: JobRecord): string | null {
+  const backup = kind === 'backup' ? catalog.get('backups', backup_id ?? '') : undefined;
+  return backup === undefined ? volume_id : occupiedBy(backup);
 }
 
 /** One that was under way when the daemon ended without being asked to may be the reason: it is counted. */

@@ -1,6 +1,7 @@
 /** Begins a restore; `restore-run.ts` is what follows.
  *  Promises: a target that is too small, in use or of the wrong kind is refused before anything is recorded. */
 
+import { randomUUID } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
@@ -10,6 +11,7 @@ import { parseDeviceUrl } from '../devices/device-url.ts';
 import { openTarget } from '../devices/target.ts';
 import { findBackup, requireReadable, requireStillReadable } from './find.ts';
 import { refuseOwnFiles } from './own-files.ts';
+import { requireSameEncryption } from './restore-rules.ts';
 import { restoreOrder } from './restore-run.ts';
 import { type Services, timestamp } from './services.ts';
 
@@ -32,6 +34,8 @@ interface Destination {
   readonly volume: VolumeRecord | undefined;
   /** Name under which the target is registered afterwards. */
   readonly registerAs: string | undefined;
+  /** Id of the registered target, or the one that it will have. */
+  readonly volumeId: string | undefined;
 }
 
 export async function restoreBackup(
@@ -60,7 +64,7 @@ function submitRestore(
   services: Services,
   order: RestoreOrder,
   backup: BackupRecord,
-  { url, volume, registerAs }: Destination,
+  { url, volume, registerAs, volumeId }: Destination,
 ): Promise<JobRecord> {
   const { catalog, jobs } = services;
   const record = { project_id: order.project, backup_id: backup.id, volume_id: volume?.id ?? null };
@@ -68,6 +72,7 @@ function submitRestore(
     kind: 'restore',
     target: url,
     register_as: registerAs ?? null,
+    register_id: registerAs === undefined ? null : (volumeId ?? null),
     force: order.force,
     differential: order.differential,
     bytes_per_second: order.rate,
@@ -77,9 +82,12 @@ function submitRestore(
     begin: (changes) => {
       const now = catalog.get('backups', backup.id) ?? backup;
       const updated_at = timestamp(services.clock);
-      changes.put('backups', backupStatus.move(now, 'restoring', { updated_at }));
+      const restore_volume_id = volumeId ?? null;
+      changes.put('backups', backupStatus.move(now, 'restoring', { restore_volume_id, updated_at }));
       const onto = volume === undefined ? undefined : (catalog.get('volumes', volume.id) ?? volume);
-      if (onto !== undefined) changes.put('volumes', volumeStatus.move(onto, 'restoring-backup'));
+      if (onto === undefined) return;
+      const previous_status = onto.status;
+      changes.put('volumes', volumeStatus.move(onto, 'restoring-backup', { previous_status }));
     },
   });
 }
@@ -112,7 +120,8 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
     const registerAs =
       name ?? freeName(`restore_backup_${backup.id}`, new Set(volumes.map((volume) => volume.name)));
     const file = `${registerAs.replaceAll(/[^\w.-]/g, '_').slice(0, 200)}.img`;
-    return { url: join(services.restoreDirectory, file), volume: undefined, registerAs };
+    const url = join(services.restoreDirectory, file);
+    return { url, volume: undefined, registerAs, volumeId: randomUUID() };
   }
   const volume = volumes.find(({ id, name: known }) => id === target || known === target);
   if (volume === undefined) {
@@ -120,10 +129,12 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
       throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`, {
         hint: `For a file of that name in the folder where you are, write "./${target}"`,
       });
-    return { url: target, volume: undefined, registerAs: name };
+    const volumeId = name === undefined ? undefined : randomUUID();
+    return { url: target, volume: undefined, registerAs: name, volumeId };
   }
   requireIdle(volume);
-  return { url: volume.source, volume, registerAs: undefined };
+  requireSameEncryption(backup, volume);
+  return { url: volume.source, volume, registerAs: undefined, volumeId: volume.id };
 }
 
 function freeName(wanted: string, taken: ReadonlySet<string>): string {

@@ -6,12 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { Fault } from '../base/faults.ts';
 import type { Changes } from '../catalog/catalog.ts';
-import type { BackupRecord, JobPlan, JobRecord, VolumeRecord } from '../catalog/records.ts';
+import type { BackupRecord, JobPlan, JobRecord } from '../catalog/records.ts';
 import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
 import { isPartialName } from '../devices/new-file.ts';
 import { openTarget } from '../devices/target.ts';
+import type { BackupManifest } from '../format/manifest.ts';
 import { restore } from '../pipeline/restore.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
+import { afterRestore, newVolume } from './restore-rules.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type RestorePlan = Extract<JobPlan, { kind: 'restore' }>;
@@ -24,6 +26,7 @@ export function restoreOrder(
 ): JobOrder {
   const { catalog } = services;
   const { project_id, backup_id, volume_id } = record;
+  let manifest: BackupManifest | undefined;
   return {
     kind: 'restore',
     project_id,
@@ -36,21 +39,39 @@ export function restoreOrder(
       const backup = catalog.get('backups', backup_id ?? '');
       if (backup === undefined)
         throw new Fault('BACKUP_UNKNOWN', `Cannot go on with the restore: backup "${backup_id}" has gone`);
-      return runRestore(services, context, backup, plan);
+      return runRestore(services, context, backup, plan, (read) => {
+        manifest = read;
+      });
     },
     end: (changes, fault) => {
       const backup = catalog.get('backups', backup_id ?? '');
       if (backup !== undefined) releaseBackup(services, changes, backup);
+      const restored = fault === undefined ? manifest : undefined;
       const volume = catalog.get('volumes', volume_id ?? '');
       if (volume !== undefined) {
         services.busyVolumes.delete(volume.id);
-        const status = fault === undefined ? 'available' : 'error_restoring';
-        changes.put('volumes', volumeStatus.move(volume, status));
-      } else if (backup !== undefined && fault === undefined && plan.register_as !== null) {
-        changes.put('volumes', newVolume(services, plan.target, plan.register_as, backup));
+        const after =
+          backup === undefined || restored === undefined
+            ? volumeStatus.move(volume, 'error_restoring')
+            : afterRestore(volume, backup, restored);
+        changes.put('volumes', after);
+      } else if (backup !== undefined && restored !== undefined) {
+        registerNew(services, changes, plan, backup, restored);
       }
     },
   };
+}
+
+function registerNew(
+  { clock }: Services,
+  changes: Changes,
+  { target: source, register_as: name, register_id }: RestorePlan,
+  backup: BackupRecord,
+  manifest: BackupManifest,
+): void {
+  if (name === null) return;
+  const id = register_id ?? randomUUID();
+  changes.put('volumes', newVolume({ id, name, source, now: timestamp(clock) }, backup, manifest));
 }
 
 /** Another restore of the same backup may go on. This one counts as finished by now, and so do those whose end is on its way. */
@@ -67,11 +88,13 @@ async function runRestore(
   context: JobContext,
   backup: BackupRecord,
   plan: RestorePlan,
+  onManifest: (manifest: BackupManifest) => void,
 ): Promise<Readonly<Record<string, unknown>>> {
   const { signal, progress, journalTemporary } = context;
   const repository = await repositoryFor(services, context, backup.repository, 'read');
   return withMemory(services, context, 'restore', async (grant) => {
     const manifest = await repository.manifest(backup.id);
+    onManifest(manifest);
     const image = repository.openImage(manifest);
     const { force, differential } = plan;
     if (context.temporaryPath !== null && isPartialName(context.temporaryPath))
@@ -110,13 +133,3 @@ async function runRestore(
     }
   });
 }
-
-const newVolume = (services: Services, source: string, name: string, backup: BackupRecord): VolumeRecord => ({
-  id: randomUUID(),
-  name,
-  project_id: backup.project_id,
-  source,
-  status: volumeStatus.begin('available'),
-  size_bytes: backup.size_bytes,
-  created_at: timestamp(services.clock),
-});

@@ -11,6 +11,7 @@ import { copyBytesFor, copyBytesMin } from '../pipeline/parts.ts';
 import type { Rate } from '../pipeline/rate.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { View } from '../view/view.ts';
+import type { HookSettings } from './hooks.ts';
 import type { JobContext } from './job-order.ts';
 import type { Jobs } from './jobs.ts';
 import type { Operations } from './operations.ts';
@@ -37,7 +38,9 @@ export interface Services {
   readonly view: () => View | undefined;
   /** Rates of all copies together: what is read from sources and packs to be checked, what is written to targets. */
   readonly rates: { readonly read: Rate; readonly write: Rate };
-  /** Volumes whose backup is being recorded: the catalog does not say so yet. */
+  /** What is run around the making of a snapshot. */
+  readonly hooks: HookSettings;
+  /** Volumes and snapshots whose backup is being recorded: the catalog does not say so yet. */
   readonly busyVolumes: Set<string>;
   /** How long a job that goes on after a restart waits for a repository that is away. */
   readonly repositoryPatienceMs: number;

@@ -3,6 +3,7 @@
  *  No I/O; knows nothing of who asks or answers. */
 
 import { z } from 'zod';
+import { inProject, method } from './method-row.ts';
 import * as shape from './shapes.ts';
 import type {
   BackupValue,
@@ -18,26 +19,10 @@ import type {
   SettingValue,
   StatusValue,
   ViewValue,
-  VolumeValue,
 } from './values.ts';
-
-interface MethodRow<P extends z.ZodType, R> {
-  readonly summary: string;
-  /** Who may call: anybody who reached the socket, whoever may act for the project, or root and the admin group. */
-  readonly needs: 'anybody' | 'project' | 'admin';
-  readonly params: P;
-  /** Says what is answered; only its type counts. */
-  readonly answer: string;
-  readonly result?: R;
-}
-
-const method =
-  <R>() =>
-  <P extends z.ZodType>(row: Omit<MethodRow<P, R>, 'result'>): MethodRow<P, R> =>
-    row;
+import { volumeMethods } from './volume-methods.ts';
 
 const nothing = z.strictObject({});
-const inProject = { project: shape.project };
 const ofRepository = { name: shape.repository.default('default') };
 
 export const methods = {
@@ -59,40 +44,13 @@ export const methods = {
     params: nothing,
     answer: 'settings',
   }),
-  'volume.add': method<VolumeValue>()({
-    summary: 'Registers a source (a file, loop or block device) under a name.',
-    needs: 'admin',
-    params: z.strictObject({
-      name: shape.name,
-      source: shape.location,
-      id: shape.id.optional(),
-      ...inProject,
-    }),
-    answer: 'the volume',
-  }),
-  'volume.list': method<{ volumes: VolumeValue[] }>()({
-    summary: 'Lists the registered volumes.',
-    needs: 'project',
-    params: z.strictObject({ all_projects: z.boolean().default(false), ...inProject }),
-    answer: 'volumes by name',
-  }),
-  'volume.show': method<VolumeValue>()({
-    summary: 'Shows one volume.',
-    needs: 'project',
-    params: z.strictObject({ volume: shape.reference, ...inProject }),
-    answer: 'the volume',
-  }),
-  'volume.remove': method<VolumeValue>()({
-    summary: 'Forgets a volume. Its backups stay.',
-    needs: 'admin',
-    params: z.strictObject({ volume: shape.reference, ...inProject }),
-    answer: 'the volume that was forgotten',
-  }),
+  ...volumeMethods,
   'backup.create': method<{ backup: BackupValue; job_id: string }>()({
     summary: 'Starts a backup of a volume.',
     needs: 'project',
     params: z.strictObject({
       volume: shape.reference,
+      snapshot: shape.reference.optional().describe('a snapshot of the volume, backed up in its place'),
       incremental: z.boolean().default(false),
       force: z.boolean().default(false),
       name: shape.name.optional(),
@@ -100,7 +58,7 @@ export const methods = {
       properties: shape.properties.default({}),
       rate: shape.rate.default(0).describe('bytes a second for this job alone; 0: no limit'),
       repository: shape.repository.default('default'),
-      container: shape.text.optional(),
+      container: shape.container.optional(),
       availability_zone: shape.text.optional(),
       ...inProject,
     }),

@@ -2,6 +2,7 @@
  *  safe as one. */
 
 import { z } from 'zod';
+import { propertiesBytesMax } from '../base/limits.ts';
 
 export const id = z.uuid();
 export const reference = z.string().min(1).max(255).describe('id or name');
@@ -31,7 +32,19 @@ export const path = z
 export const text = z.string().max(255);
 export const properties = z
   .record(z.string().min(1).max(255), z.string().max(255))
-  .refine((all) => JSON.stringify(all).length <= 65_536, 'at most 64 KiB of properties');
+  .refine((all) => JSON.stringify(all).length <= propertiesBytesMax, 'at most 64 KiB of properties');
+export const propertyKeys = z.array(z.string().min(1).max(255)).max(1000);
+/** Part of the path of objects in some kinds of repositories: it must never lead out of one. */
+export const container = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[^\p{Cc}]+$/u, 'a container has no control characters')
+  .refine(
+    (text) =>
+      !text.startsWith('/') && !text.split('/').some((part) => part === '..' || part === '.' || part === ''),
+    'a container is a relative path without ".", ".." and empty parts',
+  );
 export const project = z
   .string()
   .min(1)

@@ -7,9 +7,12 @@ export interface VolumeValue {
   project_id: string;
   source: string;
   status: string;
+  previous_status: string | null;
   size_bytes: number;
   size: number;
   created_at: string;
+  metadata: Record<string, string>;
+  encryption_key_id: string | null;
 }
 
 export interface BackupValue {
@@ -23,16 +26,26 @@ export interface BackupValue {
   volume_id: string;
   volume_name: string;
   project_id: string;
+  /** The uid of who asked for it. */
+  user_id: string;
+  host: string | null;
+  service: string;
+  service_metadata: string | null;
   /** Whole GiB, rounded up, as Cinder counts. */
   size: number;
   size_bytes: number;
   is_incremental: boolean;
   has_dependent_backups: boolean;
+  num_dependent_backups: number;
   parent_id: string | null;
   data_timestamp: string;
   created_at: string;
   updated_at: string;
   snapshot_id: string | null;
+  temp_volume_id: string | null;
+  temp_snapshot_id: string | null;
+  restore_volume_id: string | null;
+  encryption_key_id: string | null;
   container: string | null;
   availability_zone: string | null;
   metadata: Record<string, string>;
@@ -43,6 +56,30 @@ export interface BackupValue {
   new_bytes: number;
   stored_bytes: number;
   consistency: string;
+  consistency_evidence: EvidenceValue | null;
+}
+
+/** What is known of how the source stood when it was read. */
+export interface EvidenceValue {
+  read_from: string;
+  used_by: string[];
+  hooks: { hook: string; exit_status: number | null; timed_out: boolean; milliseconds: number }[];
+}
+
+export interface SnapshotValue {
+  id: string;
+  name: string;
+  volume_id: string;
+  project_id: string;
+  source: string;
+  status: string;
+  size_bytes: number;
+  size: number;
+  /** The time of which its data is. */
+  created_at: string;
+  /** "reflink": made by Basalt, which removes it; "operator": registered. */
+  made_by: string;
+  consistency_evidence: EvidenceValue | null;
 }
 
 export interface FaultValue {

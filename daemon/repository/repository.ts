@@ -78,7 +78,7 @@ export class FullBackupNeeded extends Error {
 }
 
 /** What the maker of a backup knows and the repository does not. */
-export type ManifestFields = Pick<BackupManifest, 'backup' | 'volume' | 'consistency'>;
+export type ManifestFields = Pick<BackupManifest, 'backup' | 'volume' | 'consistency' | 'evidence'>;
 
 export interface RepositoryStatistics {
   readonly backups: number;

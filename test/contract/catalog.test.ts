@@ -1,13 +1,14 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { openLmdbCatalog } from '../../daemon/catalog/lmdb-catalog.ts';
-import type { BackupRecord } from '../../daemon/catalog/records.ts';
+import { type BackupRecord, lacking } from '../../daemon/catalog/records.ts';
 import { pageOf } from '../../daemon/control/listing.ts';
 import { methods } from '../../daemon/protocol/methods.ts';
 import { temporaryFolder } from '../support/repository.ts';
 
 const backup = (number: number, more: Partial<BackupRecord> = {}): BackupRecord => ({
+  ...lacking.backups,
   id: `00000000-0000-4000-8000-${String(number * 7919).padStart(12, '0')}`,
   repository: 'default',
   name: `backup ${number % 3}`,
@@ -130,4 +131,19 @@ test('a change that throws leaves nothing of itself', async () => {
   expect([...catalog.all('backups'), ...catalog.backups.newestFirst()]).toEqual([]);
   await catalog.close();
   await rm(folder, { recursive: true });
+});
+
+test('a record of an earlier version is read with every field that it lacks', async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, 'catalog.mdb');
+  const { user_id: _user, consistency_evidence: _evidence, restore_volume_id: _volume, ...old } = backup(1);
+  const writer = openLmdbCatalog(path);
+  await writer.commit((changes) => changes.put('backups', old as BackupRecord));
+  await writer.close();
+  const catalog = openLmdbCatalog(path);
+  onTestFinished(() => catalog.close());
+  const whole = { user_id: '', consistency_evidence: null, restore_volume_id: null };
+  expect(catalog.get('backups', old.id)).toMatchObject(whole);
+  expect([...catalog.all('backups')]).toEqual([{ ...old, ...whole }]);
+  expect([...catalog.backups.ofVolume(old.volume_id)]).toEqual([{ ...old, ...whole }]);
 });

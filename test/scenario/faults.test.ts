@@ -162,7 +162,7 @@ test('a repository of a newer format is left alone', async () => {
   writeFileSync(path, text.replace('"format":1', '"format":2'));
   await daemon.start();
   expect((await daemon.basaltctl('backup', 'create', 'v', '--wait')).status).toBe(76);
-  expect((await daemon.call('status', {})).repository.status).toBe('format_too_new');
+  expect((await daemon.call('status', {})).repository.status).toBe('FORMAT_TOO_NEW');
   expect(await codeOfCall(daemon.call('backup.restore', { backup }))).toBe('FORMAT_TOO_NEW');
   expect(existsSync(join(daemon.stateDir, 'restored'))).toBe(false);
   writeFileSync(path, text);

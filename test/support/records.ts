@@ -1,11 +1,11 @@
 /** Records of the catalog for tests that need some, not particular ones. */
 
-import type { BackupRecord } from '../../daemon/catalog/records.ts';
+import { type BackupRecord, lacking } from '../../daemon/catalog/records.ts';
 
 const then = '2026-01-01T00:00:00.000Z';
 
 export const backupRecord = (fields: Partial<BackupRecord> & { id: string }): BackupRecord => ({
-  repository: 'default',
+  ...lacking.backups,
   name: null,
   description: null,
   status: 'available',

@@ -25,6 +25,8 @@ interface Ban {
 const inDaemon = (path: string): boolean => path.startsWith('daemon/');
 const inProduct = (path: string): boolean => /^(daemon|client|native)\//.test(path);
 const inTypeScript = (path: string): boolean => path.endsWith('.ts');
+/** The one place that starts programs of the operator, and ends them with what they have started. */
+const programFile = 'daemon/base/program.ts';
 const anywhere = (): boolean => true;
 
 const bans: readonly Ban[] = [
@@ -32,7 +34,7 @@ const bans: readonly Ban[] = [
     what: 'process.exit outside of the main file',
     pattern: /\bprocess\.(exit|abort|kill)\(/,
     instead: 'throw a Fault, or set process.exitCode in client/main.ts',
-    within: (path) => inProduct(path) && path !== 'daemon/main.ts',
+    within: (path) => inProduct(path) && path !== 'daemon/main.ts' && path !== programFile,
     sample: 'process.exit(1);',
     samplePath: 'daemon/jobs/planted.ts',
   },
@@ -56,7 +58,7 @@ const bans: readonly Ban[] = [
     what: 'a shell',
     pattern: /(?<![.\w])(exec|spawn)\(|\bshell: true/,
     instead: 'runCommand of daemon/view/commands.ts: a program with a list of words, and a time limit',
-    within: inDaemon,
+    within: (path) => inDaemon(path) && path !== programFile,
     sample: 'exec(`umount ${folder}`);',
     samplePath: 'daemon/view/planted.ts',
   },

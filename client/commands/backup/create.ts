@@ -1,11 +1,13 @@
 /** `basaltctl backup create`: starts a backup of a volume, and waits for it where that is wanted. */
 
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { collectProperty } from '../../properties.ts';
 import { parseRate } from '../../rate.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
 
 interface Options {
+  snapshot?: string;
   incremental?: boolean;
   force?: boolean;
   name?: string;
@@ -30,9 +32,13 @@ export function addBackupCreate(noun: Command): void {
     exits: [65, 66, 74, 75, 130],
   })
     .argument('<VOLUME>', 'name or id')
+    .option('--snapshot <SNAPSHOT>', 'back up this snapshot of the volume, by name or id')
     .option('--incremental', 'store only what differs from the newest backup of the volume')
     .option('--no-incremental', 'read the whole volume (the default)')
-    .option('--force', 'back up a source that is in use, as it is')
+    .option(
+      '--force',
+      'back up a source that is in use: from a temporary snapshot where it can make one, else as it is',
+    )
     .option('--name <NAME>', 'name of the backup')
     .option('--description <TEXT>', 'description of the backup')
     .option('--property <KEY=VALUE>', 'property of the backup; may be repeated', collectProperty)
@@ -46,6 +52,7 @@ export function addBackupCreate(noun: Command): void {
         const { backup, job_id } = await session.call('backup.create', {
           volume,
           ...defined({
+            snapshot: options.snapshot,
             incremental: options.incremental,
             force: options.force,
             name: options.name,
@@ -67,15 +74,4 @@ export function addBackupCreate(noun: Command): void {
         await session.one(await session.call('backup.show', { backup: backup.id, ...session.inProject }));
       }),
     );
-}
-
-function collectProperty(
-  text: string,
-  before: Readonly<Record<string, string>> = {},
-): Record<string, string> {
-  const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError('A property is KEY=VALUE.');
-  const key = text.slice(0, at);
-  if (key === '__proto__') throw new InvalidArgumentError('This key cannot be used.');
-  return { ...before, [key]: text.slice(at + 1) };
 }

@@ -5,7 +5,7 @@ import { inSession, verb } from '../../verb.ts';
 
 export function addLimitShow(noun: Command): void {
   verb(noun, 'show', {
-    summary: 'Shows how fast all jobs together may read and write; 0 is no limit',
+    summary: 'Shows how fast all jobs together may read and write',
     examples: ['basaltctl limit show', 'basaltctl limit show -f json'],
     exits: [],
   }).action(

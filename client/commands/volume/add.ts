@@ -2,8 +2,15 @@
 
 import type { Command } from 'commander';
 import { toSource } from '../../location.ts';
+import { collectProperty } from '../../properties.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
+
+interface Options {
+  id?: string;
+  property?: Readonly<Record<string, string>>;
+  encryptionKeyId?: string;
+}
 
 export function addVolumeAdd(noun: Command): void {
   verb(noun, 'add', {
@@ -15,9 +22,17 @@ export function addVolumeAdd(noun: Command): void {
     .argument('<NAME>', 'name of the volume; it becomes a folder of the view')
     .argument('<SOURCE>', 'path or URL; a relative path is made absolute')
     .option('--id <UUID>', 'id to give it, where another system already has one')
+    .option('--property <KEY=VALUE>', 'property of the volume; may be repeated', collectProperty)
+    .option('--encryption-key-id <ID>', 'the source is encrypted by this key')
     .action(
-      inSession(async (session, { id }: { id?: string }, name: string, source: string) => {
-        const params = { name, source: toSource(source), ...defined({ id }), ...session.inProject };
+      inSession(async (session, options: Options, name: string, source: string) => {
+        const { id, property: properties, encryptionKeyId: encryption_key_id } = options;
+        const params = {
+          name,
+          source: toSource(source),
+          ...defined({ id, properties, encryption_key_id }),
+          ...session.inProject,
+        };
         await session.one(await session.call('volume.add', params));
       }),
     );

@@ -4,7 +4,8 @@ import type { BackupRecord } from '../../catalog/records.ts';
 import { createBackup } from '../../jobs/backup-job.ts';
 import { exportRecord, importRecord } from '../../jobs/backup-record.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
-import { findBackup, hasDependents } from '../../jobs/find.ts';
+import { dependentsCounter } from '../../jobs/dependents.ts';
+import { findBackup } from '../../jobs/find.ts';
 import { diffBackups } from '../../jobs/repository-jobs.ts';
 import { restoreBackup } from '../../jobs/restore-job.ts';
 import { verifyBackup } from '../../jobs/verify-job.ts';
@@ -26,15 +27,16 @@ export const backupHandlers = ({
   | 'backup.record.export'
   | 'backup.record.import'
 > => {
-  const present = (backup: BackupRecord) => presentBackup(backup, hasDependents(services, backup));
+  const present = (backup: BackupRecord, dependents = dependentsCounter(services)) =>
+    presentBackup(backup, dependents(backup));
   return {
     'backup.create': async (
       { volume, project, repository, incremental, force, properties, rate, ...rest },
       caller,
     ) => {
-      const { name = null, description = null, container = null } = rest;
+      const { name = null, description = null, container = null, snapshot } = rest;
       const { availability_zone = services.service.zone } = rest;
-      const named = { name, description, container, availability_zone };
+      const named = { name, description, container, availability_zone, snapshot, user: String(caller.uid) };
       const scope = { volume, project, anyVolume: caller.admin, repository };
       const order = { ...scope, incremental, force, properties, rate, ...named };
       const { backup, job } = await createBackup(services, order);
@@ -45,7 +47,8 @@ export const backupHandlers = ({
       const { backups, next_marker } = pageOf(services.catalog, { ...params, limit }, (project) =>
         caller.mayActFor(project),
       );
-      return { backups: backups.map(present), next_marker };
+      const dependents = dependentsCounter(services);
+      return { backups: backups.map((backup) => present(backup, dependents)), next_marker };
     },
     'backup.show': async ({ backup, project }) => present(findBackup(services.catalog, backup, project)),
     'backup.delete': async ({ backup, project, force }) => ({

@@ -50,7 +50,11 @@ export const jobHandlers = ({
       return presentJob(await jobs.cancel(job));
     },
     'job.limit': async ({ job, rate, project }) => {
-      found(job, project);
+      if (found(job, project).record.finished_at !== null) {
+        throw new Fault('INVALID_ARGUMENT', `Cannot change the rate of job "${job}": it has ended`, {
+          hint: 'List the jobs that have not: basaltctl job list --active',
+        });
+      }
       return presentJob(jobs.limit(job, rate));
     },
     mount: async ({ backup, directory, partition = null, project }, caller) => {

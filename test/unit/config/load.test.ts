@@ -54,6 +54,9 @@ test('without a file and flags every setting has its default and says so', async
     admin_group: 'basalt',
     project_grants: [],
     log_level: 'info',
+    freeze_command: null,
+    thaw_command: null,
+    hook_timeout: 60,
   });
   expect(new Set(Object.values(origins))).toEqual(new Set(['default']));
 });

@@ -1,0 +1,60 @@
+/** What a restore does to the record of its target. Pure.
+ *  Promises: encrypted bytes never come to a volume that is plain, nor plain bytes to one that is encrypted: whoever opens it later
+ *  would find nonsense, or trust what is not protected. */
+
+import { Fault } from '../base/faults.ts';
+import type { BackupRecord, VolumeRecord } from '../catalog/records.ts';
+import { volumeStatus } from '../catalog/statuses.ts';
+import type { BackupManifest } from '../format/manifest.ts';
+
+/** The property that names the backup a volume came from. */
+const sourceProperty = 'src_backup_id';
+
+/** TARGET_UNUSABLE where one of them is encrypted and the other is not. */
+export function requireSameEncryption(backup: BackupRecord, target: VolumeRecord): void {
+  const [sealed, wanted] = [backup.encryption_key_id !== null, target.encryption_key_id !== null];
+  if (sealed === wanted) return;
+  const why = sealed
+    ? 'the backup is of an encrypted volume, and this one is not encrypted'
+    : 'it is encrypted, and the backup is of a volume that is not';
+  throw new Fault('TARGET_UNUSABLE', `Cannot restore to volume "${target.name}": ${why}`, {
+    hint: 'Restore to a new volume: leave out the target',
+  });
+}
+
+/** The registered target as it is after a restore: with the properties of the volume that was backed up. */
+export function afterRestore(
+  target: VolumeRecord,
+  backup: BackupRecord,
+  manifest: BackupManifest,
+): VolumeRecord {
+  const marked = target.id !== backup.volume_id || Object.hasOwn(target.metadata, sourceProperty);
+  return volumeStatus.move(target, 'available', {
+    metadata: { ...manifest.volume.metadata, ...(marked ? { [sourceProperty]: backup.id } : {}) },
+    encryption_key_id: backup.encryption_key_id,
+  });
+}
+
+/** The record of a file that a restore has made. */
+export function newVolume(
+  { id, name, source, now }: { id: string; name: string; source: string; now: string },
+  backup: BackupRecord,
+  manifest: BackupManifest,
+): VolumeRecord {
+  return afterRestore(
+    {
+      id,
+      name,
+      project_id: backup.project_id,
+      source,
+      status: volumeStatus.begin('available'),
+      previous_status: null,
+      size_bytes: backup.size_bytes,
+      created_at: now,
+      metadata: {},
+      encryption_key_id: null,
+    },
+    backup,
+    manifest,
+  );
+}

@@ -1,0 +1,199 @@
+/** Snapshots of volumes: made here where the source can, or made by somebody else and registered.
+ *  Promises: a snapshot that is made is in the catalog before its file is, so that a crash leaves no file that nobody knows; only a
+ *  file that Basalt made is ever removed; a snapshot that is being backed up stays. */
+
+import { randomUUID } from 'node:crypto';
+import { Fault } from '../base/faults.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
+import { jobStatus, snapshotStatus } from '../catalog/statuses.ts';
+import { describeDevice } from '../devices/describe.ts';
+import { formatDeviceUrl } from '../devices/device-url.ts';
+import { isSnapshotPath, pathOfSnapshot, removeSnapshot, snapshotPathOf } from '../devices/snapshot.ts';
+import { openSource } from '../devices/source.ts';
+import { requireIdleSnapshot } from './backup-plan.ts';
+import { hookSubjectOf, takeSnapshot } from './backup-source.ts';
+import { findSnapshot, findVolume } from './find.ts';
+import { type Services, timestamp } from './services.ts';
+
+export interface SnapshotOrder {
+  readonly volume: string;
+  readonly name: string | undefined;
+  readonly project: string;
+}
+
+export interface RegisterOrder extends SnapshotOrder {
+  readonly name: string;
+  readonly source: string;
+  /** When it was taken; absent: now. */
+  readonly created_at: string | undefined;
+}
+
+/** Makes a snapshot known that somebody else has made. */
+export async function addSnapshot(services: Services, order: RegisterOrder): Promise<SnapshotRecord> {
+  const volume = findVolume(services.catalog, order.volume, order.project);
+  const { url, sizeBytes } = await describeDevice(order.source);
+  if (url === volume.source) {
+    throw new Fault(
+      'INVALID_ARGUMENT',
+      `Cannot add "${order.source}" as a snapshot: it is the volume itself`,
+    );
+  }
+  const now = timestamp(services.clock);
+  const created_at = order.created_at === undefined ? now : new Date(order.created_at).toISOString();
+  if (created_at > now) {
+    throw new Fault('INVALID_ARGUMENT', `Cannot add a snapshot of "${created_at}": that is still to come`);
+  }
+  return register(services, {
+    ...emptyRecord(volume, order.name),
+    source: url,
+    status: snapshotStatus.begin('available'),
+    size_bytes: sizeBytes,
+    created_at,
+  });
+}
+
+/** Makes a snapshot. SNAPSHOT_UNSUPPORTED where the source can't. */
+export async function createSnapshot(
+  services: Services,
+  order: SnapshotOrder,
+  signal: AbortSignal,
+): Promise<SnapshotRecord> {
+  const volume = findVolume(services.catalog, order.volume, order.project);
+  if (volume.status === 'restoring-backup') {
+    throw new Fault(
+      'VOLUME_BUSY',
+      `Cannot make a snapshot of volume "${volume.name}": it is being restored to`,
+    );
+  }
+  const empty = emptyRecord(volume, order.name);
+  const path = await snapshotPathOf(volume.source, empty.id);
+  if (path === undefined) throw unsupported(volume, 'its source is a device');
+  const source = await openSource(services, volume.source, { force: true });
+  try {
+    const creating = await register(services, {
+      ...empty,
+      source: formatDeviceUrl('file', path),
+      size_bytes: source.sizeBytes,
+      created_at: timestamp(services.clock),
+      made_by: 'reflink',
+    });
+    try {
+      const subject = hookSubjectOf(volume, { backup_id: null, snapshot_id: creating.id });
+      const taken = await takeSnapshot(services, { signal }, { subject, fd: source.fd, path });
+      if (typeof taken === 'string') throw unsupported(volume, taken);
+      const { url, sizeBytes, runs } = taken;
+      const record = snapshotStatus.move(creating, 'available', {
+        source: url,
+        size_bytes: sizeBytes,
+        created_at: timestamp(services.clock),
+        evidence: { read_from: 'snapshot', used_by: [...source.usedBy], hooks: [...runs] },
+      });
+      await services.catalog.commit((changes) => changes.put('snapshots', record));
+      return record;
+    } catch (thrown) {
+      await removeSnapshot(path);
+      await services.catalog.commit((changes) => changes.remove('snapshots', creating.id));
+      throw thrown;
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+const unsupported = ({ name }: VolumeRecord, why: string): Fault =>
+  new Fault('SNAPSHOT_UNSUPPORTED', `Cannot make a snapshot of volume "${name}": ${why}`);
+
+function emptyRecord(volume: VolumeRecord, name: string | undefined): SnapshotRecord {
+  const id = randomUUID();
+  return {
+    id,
+    name: name ?? `snapshot-${id}`,
+    project_id: volume.project_id,
+    volume_id: volume.id,
+    source: volume.source,
+    status: snapshotStatus.begin('creating'),
+    size_bytes: 0,
+    created_at: '',
+    made_by: 'operator',
+    evidence: null,
+  };
+}
+
+async function register({ catalog }: Services, record: SnapshotRecord): Promise<SnapshotRecord> {
+  let taken = false;
+  await catalog.commit((changes) => {
+    for (const { name, volume_id } of catalog.all('snapshots')) {
+      if (name === record.name && volume_id === record.volume_id) taken = true;
+    }
+    if (!taken) changes.put('snapshots', record);
+  });
+  if (!taken) return record;
+  throw new Fault('ALREADY_EXISTS', `Cannot add snapshot "${record.name}": the volume has one of that name`);
+}
+
+/** Forgets a snapshot, and removes its file where Basalt has made it. */
+export async function dropSnapshot(
+  services: Services,
+  reference: string,
+  project: string,
+): Promise<SnapshotRecord> {
+  const { catalog } = services;
+  let found: SnapshotRecord | undefined;
+  await catalog.commit((changes) => {
+    const snapshot = findSnapshot(catalog, reference, project);
+    requireIdleSnapshot(services, snapshot, 'remove');
+    found = snapshot;
+    changes.put('snapshots', snapshotStatus.move(snapshot, 'deleting'));
+  });
+  const snapshot = found ?? findSnapshot(catalog, reference, project);
+  try {
+    await removeFile(snapshot);
+  } catch (thrown) {
+    await catalog.commit((changes) => changes.put('snapshots', snapshot));
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new Fault('DEVICE_FAILED', `Cannot remove the file of snapshot "${snapshot.name}": ${why}`);
+  }
+  await catalog.commit((changes) => changes.remove('snapshots', snapshot.id));
+  return snapshot;
+}
+
+async function removeFile({ made_by, source }: SnapshotRecord): Promise<void> {
+  const path = pathOfSnapshot(source);
+  if (made_by === 'reflink' && isSnapshotPath(path)) await removeSnapshot(path);
+}
+
+/** Finishes what a daemon that was killed had begun. Gives a sentence for each thing that it did. */
+export async function recoverSnapshots(catalog: Catalog): Promise<string[]> {
+  const done: string[] = [];
+  const wanted = snapshotsOfJobs(catalog);
+  for (const snapshot of Array.from(catalog.all('snapshots'))) {
+    const { id, name, status } = snapshot;
+    if (status === 'available' || wanted.has(id)) continue;
+    if (status === 'backing-up') {
+      const free = snapshotStatus.move(snapshot, 'available');
+      await catalog.commit((changes) => changes.put('snapshots', free));
+      done.push(`Snapshot "${name}" is available again`);
+      continue;
+    }
+    const failed = await removeFile(snapshot).then(
+      () => undefined,
+      (thrown: unknown) => String(thrown),
+    );
+    if (failed === undefined) await catalog.commit((changes) => changes.remove('snapshots', id));
+    const end = failed === undefined ? 'it is gone' : `its file stays: ${failed}`;
+    done.push(`Snapshot "${name}" was ${status}: ${end}`);
+  }
+  return done;
+}
+
+/** Snapshots whose backup goes on. */
+function snapshotsOfJobs(catalog: Catalog): Set<string> {
+  const wanted = new Set<string>();
+  for (const { status, plan, backup_id } of catalog.all('jobs')) {
+    if (jobStatus.hasEnded(status) || plan?.kind !== 'backup') continue;
+    const id = catalog.get('backups', backup_id ?? '')?.snapshot_id;
+    if (typeof id === 'string') wanted.add(id);
+  }
+  return wanted;
+}

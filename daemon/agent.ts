@@ -120,7 +120,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
     hooks: hooksOf(values),
     busyVolumes: new Set(),
-    repositoryPatienceMs: values.resume_patience * 1000,
+    ...resumption(values),
     busyFolders: new Set(),
     copyBytes: shares.copyBytes,
   };
@@ -222,6 +222,11 @@ function cappedMemory(limitBytes: number, log: Logger): number {
   log.warn({ limitBytes, usableBytes }, 'memory_limit is more than can be used here; it is capped');
   return usableBytes;
 }
+
+const resumption = (values: EffectiveSettings['values']) => ({
+  checkpointEveryMs: values.checkpoint_interval * 1000,
+  repositoryPatienceMs: values.resume_patience * 1000,
+});
 
 /** Where a repository is away, deletions wait for it; the daemon does not. */
 async function deletionsOf(resumed: Awaited<ReturnType<typeof resumeJobs>>, services: Services) {

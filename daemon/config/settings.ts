@@ -117,6 +117,13 @@ export const settings = {
     live: false,
     cinder: 'backup_service_inithost_offload',
   }),
+  checkpoint_interval: setting({
+    shape: shape.integer(1, 3600),
+    initial: () => 5,
+    about:
+      'Seconds between two moments from which an interrupted backup or restore can go on; slow ones have fewer.',
+    live: false,
+  }),
   resume_patience: setting({
     shape: shape.integer(0, 7 * 24 * 3600),
     initial: () => 3600,

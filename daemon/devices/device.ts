@@ -9,6 +9,14 @@ export interface Extent {
   readonly data: boolean;
 }
 
+/** `text`: the same at two moments means that nobody wrote between. */
+export interface Evidence {
+  readonly text: string;
+  /** When something was written last, as far as is known: clocks of file systems tick slowly, so that evidence of a moment ago is
+   *  not good. 0: it does not depend on a clock. */
+  readonly changedAtMs: number;
+}
+
 export interface Source {
   /** The URL it was opened with, in full form (`file:///…`, `block:///dev/…`, `loop:///…`). */
   readonly url: string;
@@ -18,6 +26,8 @@ export interface Source {
   readonly usedBy: readonly string[];
   /** All of the source in order, from offset 0 to its size, without gaps; holes are not read. Bounded memory. */
   extents(): AsyncIterable<Extent>;
+  /** Makes what was written durable, and says what shows that nobody writes from now on; undefined where nothing does. */
+  evidence(): Promise<Evidence | undefined>;
   /** SOURCE_CHANGED if the size is not the one it was opened with. */
   checkUnchanged(): Promise<void>;
   close(): Promise<void>;

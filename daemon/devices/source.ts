@@ -9,6 +9,7 @@ import { volumeBytesMax } from '../base/limits.ts';
 import { claim, isRead, type Release } from './claims.ts';
 import { locateSource } from './describe.ts';
 import type { OpenSourceOptions, Source } from './device.ts';
+import { evidenceOf } from './evidence.ts';
 import { walkExtents } from './extents.ts';
 import { sourceOpenFault, sourceReadFault } from './faults.ts';
 import { findUses } from './in-use.ts';
@@ -107,6 +108,7 @@ function makeSource(parts: DeviceParts, facts: SourceFacts): Source {
       `Cannot trust what was read of "${url}": it had ${sizeBytes} bytes and has ${now} now`,
     );
   }
+  const evidence = () => evidenceOf(parts, place, handle);
   async function close(): Promise<void> {
     if (!open) return;
     open = false;
@@ -116,7 +118,7 @@ function makeSource(parts: DeviceParts, facts: SourceFacts): Source {
       facts.release();
     }
   }
-  return { url, fd: handle.fd, sizeBytes, usedBy: facts.usedBy, extents, checkUnchanged, close };
+  return { url, fd: handle.fd, sizeBytes, usedBy: facts.usedBy, extents, evidence, checkUnchanged, close };
 }
 
 export async function openSource(

@@ -16,6 +16,7 @@ import { backupStatus } from '../catalog/statuses.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
+import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
 import { type BackupSource, dropTemporary, openBackupSource } from './backup-source.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
@@ -106,8 +107,10 @@ async function runBackup(
         const { native } = services;
         const rates = [context.rate, services.rates.read];
         const copies = () => services.operations.running;
+        const checkpoints = await backupCheckpoints(services, context, repository, source);
+        const { commit } = context;
         const parts = { source, repository, native, grant, progress, signal, rates, copies, fields };
-        const manifest = await backUp(parts);
+        const manifest = await backUp({ ...parts, checkpoints, commit });
         onDurable(manifest);
         return manifest;
       } finally {

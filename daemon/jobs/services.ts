@@ -42,6 +42,8 @@ export interface Services {
   readonly hooks: HookSettings;
   /** Volumes and snapshots whose backup is being recorded: the catalog does not say so yet. */
   readonly busyVolumes: Set<string>;
+  /** How often a backup or restore makes durable what it has done, so that it can be gone on with. */
+  readonly checkpointEveryMs: number;
   /** How long a job that goes on after a restart waits for a repository that is away. */
   readonly repositoryPatienceMs: number;
   /** Folders at which a mount is being recorded. */

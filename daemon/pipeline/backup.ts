@@ -9,7 +9,9 @@ import { segmentBytes } from '../base/limits.ts';
 import type { Source } from '../devices/device.ts';
 import { sourceReadFault } from '../devices/faults.ts';
 import type { BackupManifest } from '../format/manifest.ts';
-import type { ManifestFields, Repository } from '../repository/repository.ts';
+import type { WriterState } from '../format/writer-state.ts';
+import type { BackupWriter, ManifestFields, Repository } from '../repository/repository.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { type Descriptors, withDirect } from './direct.ts';
 import { type CopyParts, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
@@ -21,6 +23,19 @@ export interface BackupParts extends CopyParts {
   readonly native: Pick<Native, 'openDirect'>;
   /** Called when all has been read, just before the manifest is written. */
   readonly fields: () => ManifestFields;
+  readonly checkpoints?: BackupCheckpoints | undefined;
+  /** Called just before the manifest is written; what it throws ends the backup. */
+  readonly commit?: () => void;
+}
+
+export interface BackupCheckpoints {
+  readonly everyMs: number;
+  /** Where an earlier try got to; the source holds what it held then. */
+  readonly from: { readonly position: number; readonly state: WriterState } | undefined;
+  /** Told where the copy begins. */
+  readonly begun: (position: number) => void;
+  /** All before `position` is durable. */
+  readonly save: (position: number, state: WriterState) => Promise<void>;
 }
 
 export function backUp(parts: BackupParts): Promise<BackupManifest> {
@@ -28,17 +43,24 @@ export function backUp(parts: BackupParts): Promise<BackupManifest> {
 }
 
 async function copy(parts: BackupParts, descriptors: Descriptors): Promise<BackupManifest> {
-  const { source, repository, progress, signal } = parts;
-  const writer = await repository.openWriter(source.sizeBytes);
+  const { source, progress, signal } = parts;
+  const { writer, begin } = await openWriter(parts);
   const window = new Window(slotsOf(parts.grant), () => slotsFor(parts.copies()));
   try {
-    let bytesDone = 0;
+    let bytesDone = begin;
+    const checkpoints = new Checkpoints(parts.checkpoints?.everyMs ?? Infinity, begin);
+    const save = async (position: number) => {
+      await window.drain();
+      await saveCheckpoint(parts, writer, position);
+      checkpoints.made(position);
+    };
     const report = (bytes: number) => {
       bytesDone += bytes;
       progress({ bytesDone, bytesTotal: source.sizeBytes, phase: 'reading' });
     };
-    for await (const segment of segments(source, report)) {
+    for await (const segment of segments(source, report, begin)) {
       await takeAll(parts.rates, segment.length, signal);
+      if (checkpoints.due(segment.offset) || isInterrupted(signal)) await save(segment.offset);
       throwIfCancelled(signal);
       await window.begin(async ({ input, output }) => {
         await writer
@@ -53,7 +75,7 @@ async function copy(parts: BackupParts, descriptors: Descriptors): Promise<Backu
     throwIfCancelled(signal);
     await source.checkUnchanged();
     progress({ bytesDone: source.sizeBytes, bytesTotal: source.sizeBytes, phase: 'storing' });
-    return await writer.finish(parts.fields());
+    return await writer.finish(parts.fields(), parts.commit);
   } catch (thrown) {
     await window.settle();
     await writer.abort();
@@ -68,12 +90,32 @@ function readFault(url: string, thrown: unknown): Fault {
   return new Fault('SOURCE_CHANGED', `Cannot read "${url}" to its end: it became shorter`, { cause: thrown });
 }
 
-/** Aligned segments that hold data; what lies in holes only is skipped and reported at once. */
+/** The writer, and where to go on. */
+async function openWriter({ checkpoints, repository, source, signal }: BackupParts) {
+  const from = checkpoints?.from;
+  const resumed = from === undefined ? undefined : await repository.resumeWriter?.(from.state, signal);
+  const begin = resumed === undefined ? 0 : (from?.position ?? 0);
+  checkpoints?.begun(begin);
+  return { writer: resumed ?? (await repository.openWriter(source.sizeBytes)), begin };
+}
+
+/** While nothing is under way. */
+async function saveCheckpoint({ checkpoints }: BackupParts, writer: BackupWriter, position: number) {
+  const state = await writer.checkpoint?.();
+  if (state !== undefined) await checkpoints?.save(position, state);
+}
+
+/** The daemon stops: what was done so far is worth a checkpoint. */
+const isInterrupted = ({ aborted, reason }: AbortSignal): boolean =>
+  aborted && reason instanceof Fault && reason.code === 'INTERRUPTED';
+
+/** Aligned segments from `begin` on that hold data; what lies in holes only is skipped and reported at once. */
 async function* segments(
   source: Source,
   skipped: (bytes: number) => void,
+  begin: number,
 ): AsyncIterable<{ offset: number; length: number }> {
-  let next = 0;
+  let next = begin;
   for await (const extent of source.extents()) {
     if (!extent.data) continue;
     const end = extent.offset + extent.length;

@@ -3,6 +3,7 @@
  *  verified in that call; memory does not grow with the volume. Knows nothing of catalogs, jobs or devices. */
 
 import type { BackupManifest, RepositoryKind } from '../format/manifest.ts';
+import type { WriterState } from '../format/writer-state.ts';
 
 /** Bytes of a backup that can't be given back, and why. */
 export interface DamagedRange {
@@ -60,7 +61,11 @@ export interface BackupWriter {
   ): Promise<void>;
   counts(): WriteCounts;
   /** W1: everything sealed is durable; W2: the manifest is. Resolves with the manifest as written. */
-  finish(fields: ManifestFields): Promise<BackupManifest>;
+  /** `commit`: called just before W2; what it throws is thrown on, and nothing is committed. */
+  finish(fields: ManifestFields, commit?: () => void): Promise<BackupManifest>;
+  /** While nothing is under way: makes all that was sealed durable (W1), and gives what `resumeWriter` takes. Absent where backups
+   *  of this kind can't be gone on with. */
+  checkpoint?(): Promise<WriterState>;
   /** Leaves nothing but unreferenced chunks. */
   abort(): Promise<void>;
 }
@@ -118,6 +123,8 @@ export interface Repository {
   requireWritable(): Promise<void>;
   /** Begins a backup. */
   openWriter(volumeBytes: number): Promise<BackupWriter>;
+  /** Goes on with a backup from its checkpoint; undefined where what it had stored is not all there any more. */
+  resumeWriter?(state: WriterState, signal: AbortSignal): Promise<BackupWriter | undefined>;
   /** `fresh`: nothing that was read before counts; for verification. */
   openImage(manifest: BackupManifest, options?: { fresh?: boolean }): BackupImage;
   /** MANIFEST_MISSING, MANIFEST_CORRUPT. */

@@ -133,7 +133,7 @@ export class CinderBackupWriter implements BackupWriter {
     return { ...this.#comparison.counts(), storedBytes: this.#storedBytes };
   }
 
-  async finish(fields: ManifestFields): Promise<BackupManifest> {
+  async finish(fields: ManifestFields, commit: () => void = () => undefined): Promise<BackupManifest> {
     await this.#order.settled();
     this.#throwFailure();
     const output = new Uint8Array(segmentBytes);
@@ -160,6 +160,7 @@ export class CinderBackupWriter implements BackupWriter {
         parent_id: parent === undefined ? null : fields.backup.parent_id,
       },
     };
+    commit();
     await publish({
       staging,
       container,

@@ -10,6 +10,7 @@ import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
 import { entryBytes } from '../../format/block-layouts.ts';
 import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
 import { type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
+import type { WriterState } from '../../format/writer-state.ts';
 import type { BackupWriter, ManifestFields, SealSource, WriteCounts } from '../repository.ts';
 import { throwIndexFault } from './index-fault.ts';
 import { MapBuilder } from './map-builder.ts';
@@ -31,13 +32,23 @@ export class NativeBackupWriter implements BackupWriter {
   /** Bytes that segments covered; the rest of the volume is zeros that were not read. */
   #coveredBytes = 0;
 
-  constructor(parts: NativeParts, packs: PackWriter, sizeBytes: number) {
+  constructor(parts: NativeParts, packs: PackWriter, sizeBytes: number, from?: WriterState) {
     this.#parts = parts;
     this.#packs = packs;
     this.#failuresBefore = packs.failures;
     this.#sizeBytes = sizeBytes;
     this.#blockBytes = parts.config.block_bytes;
-    this.#map = new MapBuilder(sizeBytes, this.#blockBytes, (page) => this.#sealPage(page));
+    const sealPage = (page: Uint8Array) => this.#sealPage(page);
+    this.#map = new MapBuilder(sizeBytes, this.#blockBytes, sealPage, from?.pages);
+    if (from === undefined) return;
+    assert(from.sizeBytes === sizeBytes && from.blockBytes === this.#blockBytes, 'the state is of this map');
+    const { counts } = from;
+    this.#readBytes = counts.readBytes;
+    this.#knownBytes = counts.knownBytes;
+    this.#newBytes = counts.newBytes;
+    this.#storedBytes = counts.storedBytes;
+    this.#sealedZeroBytes = counts.sealedZeroBytes;
+    this.#coveredBytes = counts.coveredBytes;
   }
 
   async seal(
@@ -77,10 +88,29 @@ export class NativeBackupWriter implements BackupWriter {
     };
   }
 
-  async finish(fields: ManifestFields): Promise<Manifest> {
-    const root = await this.#map.finish();
-    await this.#packs.flush(); // W1
+  async checkpoint(): Promise<WriterState> {
+    const pages = await this.#map.state();
+    await this.#flush();
+    const counts = {
+      readBytes: this.#readBytes,
+      knownBytes: this.#knownBytes,
+      newBytes: this.#newBytes,
+      storedBytes: this.#storedBytes,
+      sealedZeroBytes: this.#sealedZeroBytes,
+      coveredBytes: this.#coveredBytes,
+    };
+    return { sizeBytes: this.#sizeBytes, blockBytes: this.#blockBytes, pages, counts };
+  }
+
+  /** W1: everything sealed so far is durable. */
+  async #flush(): Promise<void> {
+    await this.#packs.flush();
     if (this.#packs.failures !== this.#failuresBefore) throw this.#packs.lastFailure;
+  }
+
+  async finish(fields: ManifestFields, commit: () => void = () => undefined): Promise<Manifest> {
+    const root = await this.#map.finish();
+    await this.#flush(); // W1
     const counts = this.counts();
     const manifest: Manifest = {
       format: formatVersion,
@@ -104,6 +134,7 @@ export class NativeBackupWriter implements BackupWriter {
         `Cannot write the manifest of backup "${fields.backup.id}": ${read}`,
       );
     }
+    commit();
     await storage.put(manifestKey(fields.backup.id), sealed); // W2
     return manifest;
   }

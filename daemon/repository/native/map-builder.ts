@@ -9,6 +9,7 @@ import { assert } from '../../base/assert.ts';
 import { digestBytes, isZero } from '../../base/bytes.ts';
 import { fanout } from '../../base/limits.ts';
 import { mapHeight, pageBytes } from '../../format/layout.ts';
+import type { OpenPage } from '../../format/writer-state.ts';
 
 /** Stores a page and gives its address: 32 bytes, all zeros for a page of zeros. */
 export type SealPage = (page: Uint8Array) => Promise<Uint8Array>;
@@ -54,14 +55,30 @@ export class MapBuilder {
   readonly #backlog: Promise<void>[] = [];
   /** Leaves reach their parents in order, whenever their segments end. */
   #chain: Promise<void> = Promise.resolve();
+  /** The same without the leaf that is being filled. */
+  #before: Promise<void> = Promise.resolve();
   /** The page under construction of each level; level 2 holds addresses of leaves. */
   readonly #open = new Map<number, { index: number; page: Uint8Array }>();
   #root: Uint8Array = new Uint8Array(digestBytes);
 
-  constructor(sizeBytes: number, blockBytes: number, sealPage: SealPage) {
+  /** `pages`: those of an earlier `state`, to go on with. */
+  constructor(sizeBytes: number, blockBytes: number, sealPage: SealPage, pages: readonly OpenPage[] = []) {
     this.height = mapHeight(sizeBytes, blockBytes);
     this.#blockBytes = blockBytes;
     this.#sealPage = sealPage;
+    for (const { level, index, page } of pages) {
+      assert(page.length === pageBytes && level <= this.height, 'a page of the map is of its size');
+      if (level === 1) this.#leaf = this.#beginLeaf(index, page);
+      else this.#open.set(level, { index, page: Uint8Array.from(page) });
+    }
+  }
+
+  /** While nothing is under way: copies of the pages that are not whole. All others are sealed when it resolves. */
+  async state(): Promise<OpenPage[]> {
+    await this.#before;
+    const pages = [...this.#open].map(([level, { index, page }]) => ({ level, index, page: page.slice() }));
+    if (this.#leaf === undefined) return pages;
+    return [...pages, { level: 1, index: this.#leaf.index, page: this.#leaf.page.slice() }];
   }
 
   /** Calls come in ascending order, and no segment reaches over the end of a leaf. */
@@ -101,14 +118,15 @@ export class MapBuilder {
     return this.#root;
   }
 
-  #beginLeaf(index: number): Leaf {
+  #beginLeaf(index: number, page: Uint8Array = new Uint8Array(pageBytes)): Leaf {
     const leaf: Leaf = {
       index,
-      page: new Uint8Array(pageBytes),
+      page: Uint8Array.from(page),
       underWay: 0,
       complete: false,
       ready: gate(),
     };
+    this.#before = this.#chain;
     this.#chain = this.#chain.then(async () => {
       await leaf.ready.opened;
       await this.#add(2, leaf.index, await this.#sealPage(leaf.page));

@@ -6,6 +6,7 @@ import { Fault } from '../../base/faults.ts';
 import { manifestBytesMax } from '../../base/limits.ts';
 import { backupIdOf, lockKey, manifestKey, manifestPrefix } from '../../format/layout.ts';
 import { type BackupManifest, type Manifest, parseManifest } from '../../format/manifest.ts';
+import type { WriterState } from '../../format/writer-state.ts';
 import type {
   BackupImage,
   CheckReport,
@@ -24,6 +25,7 @@ import { listPacks } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
+import { isPresent } from './presence.ts';
 
 /** Memory that the repository needs for itself: pages of maps, and two buffers for checks. */
 export interface RepositoryMemory {
@@ -65,6 +67,14 @@ export class NativeRepository implements Repository {
     // A block may only count as known while its pack is there: somebody may have removed packs since the last look.
     await this.reconcile(new AbortController().signal);
     return new NativeBackupWriter(this.#parts, this.#packs, volumeBytes);
+  }
+
+  async resumeWriter(state: WriterState, signal: AbortSignal): Promise<NativeBackupWriter | undefined> {
+    await this.requireWritable();
+    await this.reconcile(signal);
+    if (state.blockBytes !== this.blockBytes) return undefined;
+    if (!(await isPresent(this.#parts, this.#cache, state, signal))) return undefined;
+    return new NativeBackupWriter(this.#parts, this.#packs, state.sizeBytes, state);
   }
 
   openImage(manifest: BackupManifest, options: { fresh?: boolean } = {}): BackupImage {

@@ -42,6 +42,7 @@ test('without a file and flags every setting has its default and says so', async
     quota_backups: -1,
     quota_backup_gigabytes: -1,
     offload_recovery: true,
+    checkpoint_interval: 5,
     resume_patience: 3600,
     read_rate: 0,
     write_rate: 0,

@@ -2,7 +2,7 @@
  *  Promises: reads one file and changes nothing; every mistake of a file is found in one go and names the setting.
  *  What it does not know: whether the folders and groups exist; that is `check.ts`. */
 
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { errnoOf, Fault } from '../base/faults.ts';
@@ -39,19 +39,25 @@ const settingsFileBytesMax = 1024 * 1024;
 /** Settings whose flag may be a path relative to where the command runs. */
 const pathSettings: ReadonlySet<SettingName> = new Set(['state_dir', 'socket', 'repository', 'view_dir']);
 
-/** The text of a settings file. CONFIG_INVALID where it can't be read or is too large; undefined where a file that need not be
- *  there is not. */
+/** The text of a settings file; undefined where a file that need not be there is not. Reads no more than a settings file may
+ *  have, whatever is at the path. CONFIG_INVALID. */
 async function readText(path: string, required: boolean): Promise<string | undefined> {
-  let text: string;
+  const refuse = (why: string, cause?: unknown) =>
+    new Fault('CONFIG_INVALID', `Cannot read the settings file "${path}": ${why}`, { cause });
   try {
-    text = await readFile(path, 'utf8');
+    const parts: Buffer[] = [];
+    let length = 0;
+    for await (const part of createReadStream(path, { end: settingsFileBytesMax })) {
+      parts.push(part as Buffer);
+      length += (part as Buffer).length;
+    }
+    if (length > settingsFileBytesMax) throw refuse('it is larger than 1 MiB');
+    return Buffer.concat(parts).toString('utf8');
   } catch (thrown) {
+    if (thrown instanceof Fault) throw thrown;
     if (!required && errnoOf(thrown) === 'ENOENT') return undefined;
-    const why = errnoOf(thrown) ?? String(thrown);
-    throw new Fault('CONFIG_INVALID', `Cannot read the settings file "${path}": ${why}`, { cause: thrown });
+    throw refuse(errnoOf(thrown) ?? String(thrown), thrown);
   }
-  if (text.length <= settingsFileBytesMax) return text;
-  throw new Fault('CONFIG_INVALID', `Cannot read the settings file "${path}": it is larger than 1 MiB`);
 }
 
 /** The text of a settings file that must be there. CONFIG_INVALID. */

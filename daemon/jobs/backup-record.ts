@@ -136,13 +136,25 @@ function foundData(services: Services, service: RecordService, record: CinderRec
   );
 }
 
-/** Name of the open repository of that id; where there is none, the one of the settings tells what is missing. */
-const nativeRepository = ({ repositories }: Services, id: string): string =>
-  repositories.list().find(({ holder }) => holder.current?.id === id)?.id ?? defaultRepository;
+/** Name of the repository of that id, opened now where it was not; where there is none, the one of the settings tells what is
+ *  missing. */
+async function nativeRepository({ repositories }: Services, id: string): Promise<string> {
+  const natives = repositories.list().filter(({ kind }) => kind === 'native');
+  // One that hangs must not hold up what another one can tell.
+  const open = natives.find(({ holder }) => holder.current?.id === id);
+  if (open !== undefined) return open.id;
+  const found = await Promise.all(
+    natives.map(async ({ id: name, holder }) => {
+      const repository = await holder.get().catch(() => undefined);
+      return repository?.id === id ? name : undefined;
+    }),
+  );
+  return found.find((name) => name !== undefined) ?? defaultRepository;
+}
 
 async function nativeData(services: Services, record: CinderRecord): Promise<BackupRecord> {
   const place = openNativeMetadata(record.service_metadata);
-  const name = nativeRepository(services, place.repository);
+  const name = await nativeRepository(services, place.repository);
   const repository = await services.repositories.get(name);
   const manifest = await repository.manifest(record.id).catch((thrown: unknown) => {
     if (!(thrown instanceof Fault) || thrown.code !== 'MANIFEST_MISSING') throw thrown;

@@ -102,6 +102,7 @@ test('a backup may name another zone than the one of the host', async () => {
 test.each([
   ['a file that is not there', () => join(folder, 'none.conf'), /none.conf": ENOENT/],
   ['a folder', () => folder, /EISDIR/],
+  ['a file without an end', () => '/dev/zero', /larger than 1 MiB/],
   ['a broken file', () => cinderConf('[DEFAULT]', 'backup_driver'), /line 2: an option is written as/],
 ])('config import of %s ends with status 78 and prints no file', async (_, path, sentence) => {
   const { status, stdout, stderr } = await basaltd('config', 'import', path());

@@ -272,6 +272,23 @@ describe('two hosts with one repository', () => {
     }
   });
 
+  test('the repository that a record names is found among those that were added, also after a restart', async () => {
+    const fresh = await Daemon.start();
+    try {
+      await fresh.call('repository.add', { name: 'shared', url: `file://${here.repositoryDir}` });
+      await fresh.stop();
+      await fresh.start();
+      const [record] = records;
+      const taken = await fresh.call('backup.record.import', {
+        service: record?.backup_service ?? '',
+        url: record?.backup_url ?? '',
+      });
+      expect(taken.repository).toBe('shared');
+    } finally {
+      await fresh.dispose();
+    }
+  });
+
   test('an import beyond the quota of the project is refused, and a refused one eats none of it', async () => {
     const fresh = await Daemon.start({ repository: here.repositoryDir, init: false });
     try {

@@ -1,6 +1,7 @@
 /** Gives out the record of a backup, and takes up a backup by its record, both in Cinder's encoding.
  *  Promises: an import is all or nothing, and changes nothing where it is refused; what it makes known is what the repository
- *  holds, whatever the record says: of the record only names, description and properties are taken.
+ *  holds, whatever the record says: of the record only name, description and properties are taken, and project, user, host and
+ *  zone are those of the import.
  *  Knows nothing of the encoding: that is `format/cinder-record.ts`. */
 
 import { GiB } from '../base/bytes.ts';
@@ -92,6 +93,8 @@ export interface ImportOrder {
   readonly service: string;
   readonly url: string;
   readonly project: string;
+  /** Who imports it. */
+  readonly user: string;
 }
 
 export async function importRecord(services: Services, order: ImportOrder): Promise<BackupRecord> {
@@ -102,6 +105,9 @@ export async function importRecord(services: Services, order: ImportOrder): Prom
   const backup: BackupRecord = {
     ...found,
     project_id: order.project,
+    user_id: order.user,
+    host: services.service.host,
+    availability_zone: services.service.zone,
     name: record.display_name,
     description: record.display_description,
     metadata: record.metadata,

@@ -71,7 +71,8 @@ export const backupHandlers = ({
       job_id: (await verifyBackup(services, backup, project)).id,
     }),
     'backup.record.export': async ({ backup, project }) => exportRecord(services, backup, project),
-    'backup.record.import': async (order) => present(await importRecord(services, order)),
+    'backup.record.import': async (order, caller) =>
+      present(await importRecord(services, { ...order, user: String(caller.uid) })),
     'backup.diff': async ({ a, b, project }, caller) => diffBackups(services, a, b, project, caller.signal),
   };
 };

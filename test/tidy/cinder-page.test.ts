@@ -38,8 +38,9 @@ function faultsOf({ cinder, mark, proof }: Row): string[] {
   const named = [...proof.matchAll(reference)];
   if (named.length === 0) return [`"${cinder}" names no test`];
   return named.flatMap(([, file = '', title = '']) => {
-    const path = `${projectRoot}test/${file}.test.ts`;
-    if (!existsSync(path)) return [`"${cinder}" names ${file}, which is not there`];
+    const paths = ['.test.ts', '.ts'].map((ending) => `${projectRoot}test/${file}${ending}`);
+    const path = paths.find((one) => existsSync(one));
+    if (path === undefined) return [`"${cinder}" names ${file}, which is not there`];
     const source = readFileSync(path, 'utf8');
     // A title with quotes in it stands between other ones.
     const isThere = ["'", '`', '"'].some((quote) => source.includes(`${quote}${title}`));

@@ -10,7 +10,9 @@ import { addBackupList } from './commands/backup/list.ts';
 import { addBackupRecordExport } from './commands/backup/record/export.ts';
 import { addBackupRecordImport } from './commands/backup/record/import.ts';
 import { addBackupRestore } from './commands/backup/restore.ts';
+import { addBackupSet } from './commands/backup/set.ts';
 import { addBackupShow } from './commands/backup/show.ts';
+import { addBackupUnset } from './commands/backup/unset.ts';
 import { addBackupVerify } from './commands/backup/verify.ts';
 import { addCatalogRebuild } from './commands/catalog/rebuild.ts';
 import { addConfigCheck } from './commands/config/check.ts';
@@ -86,6 +88,8 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
       addBackupCreate,
       addBackupList,
       addBackupShow,
+      addBackupSet,
+      addBackupUnset,
       addBackupDelete,
       addBackupRestore,
       addBackupVerify,

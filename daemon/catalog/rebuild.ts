@@ -46,8 +46,8 @@ export function recordOf(manifest: BackupManifest, repository: string, now: stri
 export function keepingLocal(fresh: BackupRecord, known: BackupRecord | undefined): BackupRecord {
   if (known === undefined || known.status === 'deleted' || known.root_digest !== fresh.root_digest)
     return fresh;
-  const { project_id, name, description, metadata } = known;
-  return { ...fresh, project_id, name, description, metadata };
+  const { project_id, name, description, metadata, restore_volume_id } = known;
+  return { ...fresh, project_id, name, description, metadata, restore_volume_id };
 }
 
 const objectCount = ({ map, volume }: BackupManifest): number =>

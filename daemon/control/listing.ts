@@ -4,6 +4,7 @@
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackupRecord } from '../catalog/records.ts';
+import { backupStatus } from '../catalog/statuses.ts';
 import type { CheckedParams } from '../protocol/methods.ts';
 
 const sortKeys = [
@@ -31,6 +32,7 @@ export function pageOf(
     throw new Fault('BACKUP_UNKNOWN', `Cannot list backups after "${marker}": there is no such backup`);
   }
   const isWanted = wanted(params, mayActFor);
+  requireKnownFilters(catalog, params, mayActFor);
   // The catalog has this order ready: nothing behind the page is read.
   const ready =
     sort === 'created_at:desc' || sort === 'created_at'
@@ -56,6 +58,30 @@ const wanted =
     (params.volume === undefined ||
       backup.volume_id === params.volume ||
       backup.volume_name === params.volume);
+
+/** A mistyped filter must not look like an empty list. INVALID_ARGUMENT, VOLUME_UNKNOWN. */
+function requireKnownFilters(
+  catalog: Catalog,
+  params: CheckedParams<'backup.list'>,
+  mayActFor: (project: string) => boolean,
+): void {
+  const { status, volume, project, all_projects } = params;
+  const statuses: readonly string[] = backupStatus.statuses;
+  if (status !== undefined && !statuses.includes(status)) {
+    throw new Fault('INVALID_ARGUMENT', `Cannot list backups of status "${status}": there is none`, {
+      hint: `A backup is one of: ${statuses.join(', ')}`,
+    });
+  }
+  if (volume === undefined) return;
+  const isSeen = (owner: string) => (all_projects ? mayActFor(owner) : owner === project);
+  for (const { id, name, project_id } of catalog.all('volumes'))
+    if ((id === volume || name === volume) && isSeen(project_id)) return;
+  // A volume that was forgotten has its backups still.
+  for (const backup of catalog.backups.ofVolume(volume)) if (isSeen(backup.project_id)) return;
+  for (const { volume_name, project_id } of catalog.all('backups'))
+    if (volume_name === volume && isSeen(project_id)) return;
+  throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${volume}"`);
+}
 
 /** In the order of `sort`, from behind `last` on. */
 function sorted(backups: BackupRecord[], sort: string, last: BackupRecord | undefined): BackupRecord[] {

@@ -11,11 +11,17 @@ export const configKey = 'basalt-repository.json';
 export const lockKey = 'locks/exclusive.json';
 export const manifestPrefix = 'manifests/';
 export const packPrefix = 'packs/';
+export const notePrefix = 'notes/';
 
 export const manifestKey = (backupId: string): string => `${manifestPrefix}${backupId}.json`;
 /** The backup id in a manifest's key, or undefined where it is no such key. */
 export const backupIdOf = (key: string): string | undefined =>
   /^manifests\/([0-9a-f-]{36})\.json$/.exec(key)?.[1];
+
+export const noteKey = (backupId: string): string => `${notePrefix}${backupId}.json`;
+/** The backup id in a note's key, or undefined where it is no such key. */
+export const notedBackupOf = (key: string): string | undefined =>
+  /^notes\/([0-9a-f-]{36})\.json$/.exec(key)?.[1];
 
 /** `name`: digest of the pack's directory in hex. */
 export const packKey = (name: string): string => `${packPrefix}${name.slice(0, 2)}/${name}.pack`;

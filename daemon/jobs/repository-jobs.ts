@@ -6,7 +6,7 @@ import { keepingLocal, recordOf, volumeOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
 import { manifestKey } from '../format/layout.ts';
 import { throwIfCancelled } from '../pipeline/parts.ts';
-import type { DamagedRange } from '../repository/repository.ts';
+import type { DamagedRange, Repository } from '../repository/repository.ts';
 import { findBackup, requireReadable } from './find.ts';
 import type { JobContext } from './job-order.ts';
 import { type Services, timestamp } from './services.ts';
@@ -134,6 +134,7 @@ async function rebuild(
       if (volume !== undefined) changes.put('volumes', volume);
     });
   }
+  damagedManifests.push(...(await applyNotes(services, repository, name, found)));
   // A manifest that can't be read today is there all the same: its record stays, and tells of it.
   const isGone = (id: string) => !found.has(id) && !unreadable.has(manifestKey(id));
   const gone = [...catalog.all('backups')].filter((backup) => hadDataIn(name)(backup) && isGone(backup.id));
@@ -150,6 +151,27 @@ async function rebuild(
   if (damagedManifests.length + damagedPacks.length === 0) return result;
   const message = `Rebuilt the catalog: ${damagedManifests.length} manifests and ${damagedPacks.length} packs are damaged`;
   throw new Fault('FOUND_DAMAGE', message, { details: result });
+}
+
+/** Names, descriptions and properties that were changed after a backup was made. Gives the notes that can't be read. */
+async function applyNotes(
+  { catalog }: Services,
+  { notes }: Repository,
+  repository: string,
+  found: ReadonlySet<string>,
+): Promise<{ key: string; reason: string }[]> {
+  const damaged: { key: string; reason: string }[] = [];
+  if (notes === undefined) return damaged;
+  for await (const { key, note, reason } of notes.all()) {
+    if (note === undefined) damaged.push({ key, reason: reason ?? 'it can not be read' });
+    if (note === undefined || !found.has(note.backup_id)) continue;
+    await catalog.commit((changes) => {
+      const { backup_id, name, description, metadata } = note;
+      const known = catalog.get('backups', backup_id);
+      if (known?.repository === repository) changes.put('backups', { ...known, name, description, metadata });
+    });
+  }
+  return damaged;
 }
 
 const hadDataIn =

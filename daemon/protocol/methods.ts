@@ -89,6 +89,21 @@ export const methods = {
     params: z.strictObject({ backup: shape.reference, ...inProject }),
     answer: 'the backup',
   }),
+  'backup.set': method<BackupValue>()({
+    summary: 'Changes name, description or properties of a backup; an administrator may also set its state.',
+    needs: 'project',
+    params: z.strictObject({
+      backup: shape.reference,
+      name: shape.name.nullable().optional().describe('null: none'),
+      description: shape.text.nullable().optional().describe('null: none'),
+      properties: shape.properties.default({}),
+      clear_properties: z.boolean().default(false),
+      remove_properties: shape.propertyKeys.default([]),
+      state: z.enum(['available', 'error']).optional(),
+      ...inProject,
+    }),
+    answer: 'the backup',
+  }),
   'backup.delete': method<{ job_id: string }>()({
     summary: 'Deletes a backup; with force also one in status error or creating.',
     needs: 'project',

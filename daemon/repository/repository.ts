@@ -3,6 +3,7 @@
  *  verified in that call; memory does not grow with the volume. Knows nothing of catalogs, jobs or devices. */
 
 import type { BackupManifest, RepositoryKind } from '../format/manifest.ts';
+import type { BackupNote } from '../format/note.ts';
 import type { WriterState } from '../format/writer-state.ts';
 
 /** Bytes of a backup that can't be given back, and why. */
@@ -111,12 +112,22 @@ export interface Progress {
   (done: { readonly bytesDone: number; readonly bytesTotal: number; readonly phase: string }): void;
 }
 
+/** What people changed about backups after they were made. */
+export interface Notes {
+  /** Durable when it resolves; in the place of an earlier one. */
+  put(note: BackupNote): Promise<void>;
+  /** One that can't be read comes with the reason. */
+  all(): AsyncIterable<{ readonly key: string; readonly note?: BackupNote; readonly reason?: string }>;
+}
+
 export interface Repository {
   readonly url: string;
   readonly id: string;
   readonly kind: RepositoryKind;
   readonly blockBytes: number;
   readonly createdAt: string;
+  /** Undefined where this kind has no place for them: then only the catalog knows. */
+  readonly notes?: Notes;
   /** REPOSITORY_MISSING, STORAGE_FAILED where it is not at hand now. */
   requireHere(): Promise<void>;
   /** REPOSITORY_READ_ONLY, REPOSITORY_LOCKED, REPOSITORY_MISSING where nothing can be written now. */

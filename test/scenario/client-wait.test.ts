@@ -131,7 +131,9 @@ test('delete of several goes on after a failure and says how many failed', async
   });
   const { status, stderr } = await basaltctl('backup', 'delete', 'a', 'b', 'c');
   expect(status).toBe(75);
-  expect(stderr).toMatch(/Cannot do "BACKUP_BUSY"\n.*\nDeleted backup "c"\n.*1 of 3 failed/);
+  expect(stderr).toMatch(
+    /Cannot do "BACKUP_BUSY"\n.*\nDeleted backup "c"\n.*1 of 3 backups failed to delete\./,
+  );
 });
 
 test('delete --no-wait prints the jobs and waits for none', async () => {

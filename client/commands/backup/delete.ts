@@ -57,7 +57,7 @@ async function deleteOne(session: Session, backup: string, { force, wait }: Opti
 function manyFailed(failed: readonly unknown[], total: number): RemoteFailure {
   return new RemoteFailure({
     code: failureOf(failed[0]).code,
-    message: `Cannot delete every backup: ${failed.length} of ${total} failed`,
+    message: `${failed.length} of ${total} backups failed to delete.`,
     hint: 'The lines above say why, one by one',
   });
 }

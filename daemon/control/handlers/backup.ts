@@ -3,6 +3,7 @@
 import type { BackupRecord } from '../../catalog/records.ts';
 import { createBackup } from '../../jobs/backup-job.ts';
 import { exportRecord, importRecord } from '../../jobs/backup-record.ts';
+import { changeBackup } from '../../jobs/change-backup.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
 import { dependentsCounter } from '../../jobs/dependents.ts';
 import { findBackup } from '../../jobs/find.ts';
@@ -11,6 +12,7 @@ import { restoreBackup } from '../../jobs/restore-job.ts';
 import { verifyBackup } from '../../jobs/verify-job.ts';
 import { pageOf } from '../listing.ts';
 import { refuseForeignPath } from '../paths.ts';
+import { requireAdmin } from '../permissions.ts';
 import { presentBackup } from '../present.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
@@ -20,6 +22,7 @@ export const backupHandlers = ({
   | 'backup.create'
   | 'backup.list'
   | 'backup.show'
+  | 'backup.set'
   | 'backup.delete'
   | 'backup.restore'
   | 'backup.verify'
@@ -51,6 +54,12 @@ export const backupHandlers = ({
       return { backups: backups.map((backup) => present(backup, dependents)), next_marker };
     },
     'backup.show': async ({ backup, project }) => present(findBackup(services.catalog, backup, project)),
+    'backup.set': async ({ backup, project, ...change }, caller) => {
+      if (change.state !== undefined) requireAdmin(caller, `set the state of backup "${backup}"`);
+      const { name, description, state, ...properties } = change;
+      const whole = { name, description, state, ...properties };
+      return present(await changeBackup(services, backup, project, whole));
+    },
     'backup.delete': async ({ backup, project, force }) => ({
       job_id: (await deleteBackup(services, backup, project, force)).id,
     }),

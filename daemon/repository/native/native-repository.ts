@@ -4,13 +4,14 @@
 import { assert } from '../../base/assert.ts';
 import { Fault } from '../../base/faults.ts';
 import { manifestBytesMax } from '../../base/limits.ts';
-import { backupIdOf, lockKey, manifestKey, manifestPrefix } from '../../format/layout.ts';
+import { backupIdOf, lockKey, manifestKey, manifestPrefix, noteKey } from '../../format/layout.ts';
 import { type BackupManifest, type Manifest, parseManifest } from '../../format/manifest.ts';
 import type { WriterState } from '../../format/writer-state.ts';
 import type {
   BackupImage,
   CheckReport,
   DamagedRange,
+  Notes,
   Progress,
   Repository,
   RepositoryStatistics,
@@ -21,6 +22,7 @@ import { checkRepository } from './check.ts';
 import { requireSameRepository } from './description.ts';
 import { IndexKeeper } from './index-keeper.ts';
 import { addressesOf, type MapRoot, walkDifferences, walkExtents } from './map-walker.ts';
+import { notesOf } from './notes.ts';
 import { listPacks } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PageCache } from './page-cache.ts';
@@ -41,6 +43,7 @@ export class NativeRepository implements Repository {
   readonly kind = 'native';
   readonly blockBytes: number;
   readonly createdAt: string;
+  readonly notes: Notes;
   readonly #parts: NativeParts;
   readonly #memory: RepositoryMemory;
   readonly #cache: PageCache;
@@ -55,6 +58,7 @@ export class NativeRepository implements Repository {
     this.id = parts.config.id;
     this.blockBytes = parts.config.block_bytes;
     this.createdAt = parts.config.created_at;
+    this.notes = notesOf(parts);
     this.#keeper = new IndexKeeper(parts);
     this.#parts = { ...parts, findNewPacks: () => this.#keeper.findNew() };
     this.#memory = memory;
@@ -131,6 +135,8 @@ export class NativeRepository implements Repository {
   async removeManifest(backupId: string): Promise<void> {
     await this.requireWritable();
     await this.#parts.storage.remove(manifestKey(backupId));
+    // A note without a manifest means nothing: one that stays does no harm.
+    await this.#parts.storage.remove(noteKey(backupId)).catch(() => undefined);
   }
 
   differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }> {

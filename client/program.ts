@@ -3,6 +3,7 @@
 
 import { Command, Option } from 'commander';
 import { productVersion } from '../daemon/protocol/version.ts';
+import { addBackupCopy } from './commands/backup/copy.ts';
 import { addBackupCreate } from './commands/backup/create.ts';
 import { addBackupDelete } from './commands/backup/delete.ts';
 import { addBackupDiff } from './commands/backup/diff.ts';
@@ -93,6 +94,7 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
       addBackupDelete,
       addBackupRestore,
       addBackupVerify,
+      addBackupCopy,
       addBackupDiff,
       nounWithin('record', 'Backups known by their records alone', [
         addBackupRecordExport,

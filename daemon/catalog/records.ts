@@ -113,7 +113,16 @@ export const lacking = {
   },
 } as const satisfies { volumes: Partial<VolumeRecord>; backups: Partial<BackupRecord> };
 
-export type JobKind = 'backup' | 'restore' | 'verify' | 'delete' | 'check' | 'rebuild' | 'mount' | 'unmount';
+export type JobKind =
+  | 'backup'
+  | 'restore'
+  | 'verify'
+  | 'delete'
+  | 'check'
+  | 'rebuild'
+  | 'mount'
+  | 'unmount'
+  | 'copy';
 
 /** Something that happened to a job; `at` is when. */
 export interface JobEvent {

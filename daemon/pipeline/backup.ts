@@ -10,10 +10,15 @@ import type { Source } from '../devices/device.ts';
 import { sourceReadFault } from '../devices/faults.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import type { WriterState } from '../format/writer-state.ts';
-import type { BackupWriter, ManifestFields, Repository } from '../repository/repository.ts';
+import {
+  type BackupWriter,
+  FullBackupNeeded,
+  type ManifestFields,
+  type Repository,
+} from '../repository/repository.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { type Descriptors, withDirect } from './direct.ts';
-import { type CopyParts, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
+import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
 
@@ -21,7 +26,7 @@ export interface BackupParts extends CopyParts {
   readonly source: Source;
   readonly repository: Repository;
   readonly native: Pick<Native, 'openDirect'>;
-  /** Called when all has been read, just before the manifest is written. */
+  /** Called before anything is read, and again when all has been, just before the manifest is written. */
   readonly fields: () => ManifestFields;
   readonly checkpoints?: BackupCheckpoints | undefined;
   /** Called just before the manifest is written; what it throws ends the backup. */
@@ -39,13 +44,36 @@ export interface BackupCheckpoints {
 }
 
 export function backUp(parts: BackupParts): Promise<BackupManifest> {
-  return withDirect(parts.native, parts.source.fd, false, (descriptors) => copy(parts, descriptors));
+  return withDirect(parts.native, parts.source.fd, false, (descriptors) => {
+    const slots = slotsOf(parts.grant);
+    return orInFull(parts.fields, (fields) => copy({ ...parts, fields }, descriptors, slots));
+  });
 }
 
-async function copy(parts: BackupParts, descriptors: Descriptors): Promise<BackupManifest> {
+/** Makes a backup; once more, without a parent, where the repository can't keep it as an incremental one. */
+export async function orInFull(
+  fields: () => ManifestFields,
+  make: (fields: () => ManifestFields) => Promise<BackupManifest>,
+): Promise<BackupManifest> {
+  try {
+    return await make(fields);
+  } catch (thrown) {
+    if (!(thrown instanceof FullBackupNeeded)) throw thrown;
+  }
+  return make(() => {
+    const incremental = fields();
+    return { ...incremental, backup: { ...incremental.backup, parent_id: null } };
+  });
+}
+
+async function copy(
+  parts: BackupParts,
+  descriptors: Descriptors,
+  slots: readonly Slot[],
+): Promise<BackupManifest> {
   const { source, progress, signal } = parts;
   const { writer, begin } = await openWriter(parts);
-  const window = new Window(slotsOf(parts.grant), () => slotsFor(parts.copies()));
+  const window = new Window(slots, () => slotsFor(parts.copies()));
   try {
     let bytesDone = begin;
     const checkpoints = new Checkpoints(parts.checkpoints?.everyMs ?? Infinity, begin);
@@ -66,7 +94,7 @@ async function copy(parts: BackupParts, descriptors: Descriptors): Promise<Backu
         await writer
           .seal(descriptors, segment.offset, segment.length, input, output)
           .catch((thrown: unknown) => {
-            throw readFault(source.url, thrown);
+            throw thrown instanceof FullBackupNeeded ? thrown : readFault(source.url, thrown);
           });
         report(segment.length);
       });
@@ -91,12 +119,12 @@ function readFault(url: string, thrown: unknown): Fault {
 }
 
 /** The writer, and where to go on. */
-async function openWriter({ checkpoints, repository, source, signal }: BackupParts) {
+async function openWriter({ checkpoints, repository, source, signal, fields }: BackupParts) {
   const from = checkpoints?.from;
   const resumed = from === undefined ? undefined : await repository.resumeWriter?.(from.state, signal);
   const begin = resumed === undefined ? 0 : (from?.position ?? 0);
   checkpoints?.begun(begin);
-  return { writer: resumed ?? (await repository.openWriter(source.sizeBytes)), begin };
+  return { writer: resumed ?? (await repository.openWriter(source.sizeBytes, fields())), begin };
 }
 
 /** While nothing is under way. */

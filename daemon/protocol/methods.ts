@@ -126,6 +126,18 @@ export const methods = {
     }),
     answer: 'its job, and the URL of the target',
   }),
+  'backup.copy': method<{ job_id: string }>()({
+    summary: 'Copies a backup to another repository, where it keeps its id.',
+    needs: 'project',
+    params: z.strictObject({
+      backup: shape.reference,
+      to: shape.repository,
+      chain: z.boolean().default(false).describe('its parents, too, the oldest first'),
+      rate: shape.rate.default(0).describe('bytes a second for this job alone; 0: no limit'),
+      ...inProject,
+    }),
+    answer: 'its job; the result of the job lists what was copied',
+  }),
   'backup.verify': method<{ job_id: string }>()({
     summary: 'Reads and checks every byte of a backup.',
     needs: 'project',

@@ -132,8 +132,9 @@ export interface Repository {
   requireHere(): Promise<void>;
   /** REPOSITORY_READ_ONLY, REPOSITORY_LOCKED, REPOSITORY_MISSING where nothing can be written now. */
   requireWritable(): Promise<void>;
-  /** Begins a backup. */
-  openWriter(volumeBytes: number): Promise<BackupWriter>;
+  /** Begins a backup. A Cinder repository needs the fields, which `finish` gets again with what was learnt meanwhile.
+   *  NO_PARENT where the parent that they name can't be one. */
+  openWriter(volumeBytes: number, fields?: ManifestFields): Promise<BackupWriter>;
   /** Goes on with a backup from its checkpoint; undefined where what it had stored is not all there any more. */
   resumeWriter?(state: WriterState, signal: AbortSignal): Promise<BackupWriter | undefined>;
   /** `fresh`: nothing that was read before counts; for verification. */

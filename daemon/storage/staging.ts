@@ -4,9 +4,11 @@
  *  the place is opened again. Knows nothing of what the bytes mean. Source: rename(2), fsync(2). */
 
 import { constants } from 'node:fs';
-import { chmod, copyFile, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, type FileHandle, mkdir, open, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Fault } from '../base/faults.ts';
 import { syncFolder } from '../base/files.ts';
+import { isWithin } from '../base/paths.ts';
 import { storageFault } from './directory.ts';
 
 /** One file in the making. Several writes may be under way. */
@@ -139,6 +141,8 @@ export class Staging {
     const path = join(this.#root, folder);
     try {
       const made = await mkdir(path, { recursive: true, mode });
+      if (!isWithin(await realpath(path), await realpath(this.#root)))
+        throw new Fault('STORAGE_FAILED', `Cannot use the folder "${path}": it leads outside`);
       if (made !== undefined) await chmod(path, mode);
       for (let at = path; at !== this.#root && at.startsWith(this.#root); at = dirname(at))
         await syncFolder(dirname(at));

@@ -4,6 +4,7 @@ import type { BackupRecord } from '../../catalog/records.ts';
 import { createBackup } from '../../jobs/backup-job.ts';
 import { exportRecord, importRecord } from '../../jobs/backup-record.ts';
 import { changeBackup } from '../../jobs/change-backup.ts';
+import { copyBackupTo } from '../../jobs/copy-job.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
 import { dependentsCounter } from '../../jobs/dependents.ts';
 import { findBackup } from '../../jobs/find.ts';
@@ -26,6 +27,7 @@ export const backupHandlers = ({
   | 'backup.delete'
   | 'backup.restore'
   | 'backup.verify'
+  | 'backup.copy'
   | 'backup.diff'
   | 'backup.record.export'
   | 'backup.record.import'
@@ -79,6 +81,7 @@ export const backupHandlers = ({
     'backup.verify': async ({ backup, project }) => ({
       job_id: (await verifyBackup(services, backup, project)).id,
     }),
+    'backup.copy': async (order) => ({ job_id: (await copyBackupTo(services, order)).id }),
     'backup.record.export': async ({ backup, project }) => exportRecord(services, backup, project),
     'backup.record.import': async (order, caller) =>
       present(await importRecord(services, { ...order, user: String(caller.uid) })),

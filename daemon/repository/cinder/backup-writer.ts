@@ -171,6 +171,7 @@ export class CinderBackupWriter implements BackupWriter {
       entries: this.#entries,
       hashes: this.#hashes,
       objectCount: this.#objectCount,
+      commit,
     });
     await this.#letGo();
     return { ...ready, statistics, object_count: this.#objectCount };

@@ -31,12 +31,16 @@ export interface PublishParts {
   /** Hashes of all blocks, 32 bytes each; zeros stand for a block of zeros. */
   readonly hashes: StagedFile;
   readonly objectCount: number;
+  /** What it throws is thrown on, and nothing has been seen of the backup. */
+  readonly commit: () => void;
 }
 
 export async function publish(parts: PublishParts): Promise<void> {
   const { staging, container, prefix, objectCount } = parts;
   await writeHashes(parts);
   await writeMetadata(parts);
+  // What has a name is seen: from here on there is no way back.
+  parts.commit();
   await staging.makeFolder(container, folderMode);
   for (let number = 1; number <= objectCount; number += 1)
     await staging.publish(String(number), container, objectName(prefix, number));

@@ -1,0 +1,59 @@
+/** Backups copied from one repository to another: same id, every byte, nothing twice. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { KiB } from '../../daemon/base/bytes.ts';
+import { codeOfCall } from '../support/daemon.ts';
+import { addNoise, daemonForTest } from '../support/fault-world.ts';
+
+test('a chain is copied with its parents, once, and the records stay where they are', async () => {
+  const daemon = await daemonForTest();
+  const source = await addNoise(daemon, 'v', 300 * KiB, 1);
+  await daemon.call('repository.add', { name: 'further', url: join(daemon.folder, 'further') });
+  await daemon.call('repository.init', { name: 'further' });
+  const first = await daemon.backUp('v');
+  const second = await daemon.backUp('v', true);
+  const order = { backup: second.id, to: 'further', chain: true };
+  const { result } = await daemon.done(daemon.call('backup.copy', order));
+  expect(result).toMatchObject({
+    repository: 'further',
+    copies: [
+      { backup_id: first.id, copied: true },
+      { backup_id: second.id, copied: true, parent_id: first.id },
+    ],
+  });
+  const again = await daemon.done(daemon.call('backup.copy', order));
+  expect(again.result).toMatchObject({ copies: [{ copied: false }, { copied: false }] });
+  expect((await daemon.call('backup.list', {})).backups.map(({ repository }) => repository)).toEqual([
+    'default',
+    'default',
+  ]);
+  // The copy alone is enough.
+  await daemon.done(daemon.call('backup.delete', { backup: second.id }));
+  await daemon.done(daemon.call('catalog.rebuild', { name: 'further' }));
+  const copy = await daemon.call('backup.show', { backup: second.id });
+  expect([copy.repository, copy.parent_id, copy.created_at]).toEqual([
+    'further',
+    first.id,
+    second.created_at,
+  ]);
+  const target = join(daemon.folder, 'restored.img');
+  await daemon.done(daemon.call('backup.restore', { backup: second.id, target }));
+  expect(readFileSync(target).equals(source)).toBe(true);
+});
+
+test('what can not be copied is refused, or fails before there is a copy', async () => {
+  const daemon = await daemonForTest();
+  await addNoise(daemon, 'v', 300 * KiB, 2);
+  const { id } = await daemon.backUp('v');
+  expect(await codeOfCall(daemon.call('backup.copy', { backup: id, to: 'default' }))).toBe('ALREADY_EXISTS');
+  expect(await codeOfCall(daemon.call('backup.copy', { backup: id, to: 'nowhere' }))).toBe(
+    'REPOSITORY_UNKNOWN',
+  );
+  const url = join(daemon.folder, 'further');
+  await daemon.call('repository.add', { name: 'further', url });
+  expect(await codeOfCall(daemon.call('backup.copy', { backup: id, to: 'further' }))).toBe(
+    'REPOSITORY_MISSING',
+  );
+});

@@ -7,20 +7,21 @@ import { createConnection, type Socket } from 'node:net';
 import { Fault } from '../daemon/protocol/faults.ts';
 import { decodeBody, encodeFrame, FrameReader } from '../daemon/protocol/frames.ts';
 import type { MethodName, Params, Response, Result } from '../daemon/protocol/methods.ts';
-import type { JobValue } from '../daemon/protocol/values.ts';
+import type { EventValue, JobValue } from '../daemon/protocol/values.ts';
 import { productVersion, protocolVersion } from '../daemon/protocol/version.ts';
 import { RemoteFailure } from './failure.ts';
 
 /** A daemon that does not say hello within this time hangs, or is something else. */
 const helloTimeoutMs = 15_000;
 
+export interface Hear {
+  readonly onJob?: (job: JobValue) => void;
+  readonly onEvent?: (event: EventValue) => void;
+}
+
 export interface Connection {
-  /** `onJob` hears the events that the call asked for. */
-  call<M extends MethodName>(
-    method: M,
-    params: Params<M>,
-    onJob?: (job: JobValue) => void,
-  ): Promise<Result<M>>;
+  /** `hear` is told of the events that the call asked for. */
+  call<M extends MethodName>(method: M, params: Params<M>, hear?: Hear): Promise<Result<M>>;
   close(): void;
 }
 
@@ -88,7 +89,7 @@ async function sayHello(connection: Connection, socketPath: string): Promise<voi
 interface Pending {
   readonly resolve: (result: unknown) => void;
   readonly reject: (thrown: unknown) => void;
-  readonly onJob: ((job: JobValue) => void) | undefined;
+  readonly hear: Hear;
 }
 
 class SocketConnection implements Connection {
@@ -108,18 +109,14 @@ class SocketConnection implements Connection {
     socket.on('close', () => this.#end(this.#lost('it closed the connection')));
   }
 
-  call<M extends MethodName>(
-    method: M,
-    params: Params<M>,
-    onJob?: (job: JobValue) => void,
-  ): Promise<Result<M>> {
+  call<M extends MethodName>(method: M, params: Params<M>, hear: Hear = {}): Promise<Result<M>> {
     return new Promise<Result<M>>((resolve, reject) => {
       if (this.#ended !== undefined) throw this.#ended;
       const id = this.#nextId;
       const frame = encodeFrame({ id, method, params });
       this.#nextId += 1;
       // The daemon is of the same major version: what it answers has the type of the row.
-      this.#pending.set(id, { resolve: (result) => resolve(result as Result<M>), reject, onJob });
+      this.#pending.set(id, { resolve: (result) => resolve(result as Result<M>), reject, hear });
       this.#socket.write(frame);
     });
   }
@@ -146,7 +143,9 @@ class SocketConnection implements Connection {
     const pending = this.#pending.get(response.id);
     if (pending === undefined) return;
     if ('event' in response) {
-      pending.onJob?.(response.data);
+      if (response.event === 'job') pending.hear.onJob?.(response.data);
+      // Of a kind that only a newer daemon knows: nobody here asked for it.
+      else if (response.event === 'backup') pending.hear.onEvent?.(response.data);
       return;
     }
     this.#pending.delete(response.id);

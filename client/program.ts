@@ -18,6 +18,7 @@ import { addBackupVerify } from './commands/backup/verify.ts';
 import { addCatalogRebuild } from './commands/catalog/rebuild.ts';
 import { addConfigCheck } from './commands/config/check.ts';
 import { addConfigShow } from './commands/config/show.ts';
+import { addEvents } from './commands/events.ts';
 import { addJobCancel } from './commands/job/cancel.ts';
 import { addJobLimit } from './commands/job/limit.ts';
 import { addJobList } from './commands/job/list.ts';
@@ -162,7 +163,7 @@ export function createProgram(writeOut: (text: string) => void, writeHelp: (text
       `\nExample:\n  $ basaltctl ${name} ${noun.commands[0]?.name() ?? ''} --help\n\nExit status: see the help of each verb.`,
     );
   }
-  for (const addVerb of [addMount, addUnmount, addStatus]) addVerb(program);
+  for (const addVerb of [addMount, addUnmount, addEvents, addStatus]) addVerb(program);
   return program;
 }
 

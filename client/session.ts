@@ -2,7 +2,7 @@
  *  Promises: the socket is opened by the first call, so that help and usage faults need no daemon. */
 
 import type { MethodName, Params, Result } from '../daemon/protocol/methods.ts';
-import type { JobValue } from '../daemon/protocol/values.ts';
+import type { EventValue, JobValue } from '../daemon/protocol/values.ts';
 import { type Connection, connect } from './connection.ts';
 import { failureOf, failureText } from './failure.ts';
 import { createOutput, type Format, type Output } from './output/print.ts';
@@ -22,9 +22,13 @@ export interface GlobalOptions {
 
 export interface Session extends Output {
   readonly format: Format;
+  /** What `-c` asked for. */
+  readonly columns: readonly string[];
   /** The project to act for, to be spread into params; nothing where the daemon's default is meant. */
   readonly inProject: { readonly project?: string };
   call<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>>;
+  /** Tells `onEvent` of events until the daemon stops, which is thrown, or nobody reads what is printed. */
+  follow(params: Params<'events.follow'>, onEvent: (event: EventValue) => void): Promise<void>;
   /** The job as it ended well. Otherwise prints what it reported all the same, and throws its fault. */
   wait(jobId: string): Promise<JobValue>;
   /** Tells a failure that does not end the command. */
@@ -45,8 +49,15 @@ export function openSession(options: GlobalOptions): Session {
   return {
     ...output,
     format: options.format,
+    columns: options.column,
     inProject,
     call: async (method, params) => (await connection()).call(method, params),
+    follow: async (params, onEvent) => {
+      const unread = new Promise<void>((resolve) => {
+        process.stdout.once('error', () => resolve());
+      });
+      await Promise.race([(await connection()).call('events.follow', params, { onEvent }), unread]);
+    },
     wait: async (jobId) => {
       const parts = { connection: await connection(), progress: await progressOn(process.stderr), inProject };
       const job = await waitForJob(parts, jobId);

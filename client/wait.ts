@@ -21,8 +21,12 @@ export async function waitForJob(parts: WaitParts, jobId: string): Promise<JobVa
   });
   process.once('SIGINT', detach);
   try {
-    const ended = parts.connection.call('job.watch', { job: jobId, ...parts.inProject }, (job) =>
-      parts.progress.update(job),
+    const ended = parts.connection.call(
+      'job.watch',
+      { job: jobId, ...parts.inProject },
+      {
+        onJob: (job) => parts.progress.update(job),
+      },
     );
     return await Promise.race([ended, detached]);
   } catch (thrown) {

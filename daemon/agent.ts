@@ -14,7 +14,7 @@ import { native } from '../native/native.ts';
 import { GiB, MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
-import { jobsUnderWayMax } from './base/limits.ts';
+import { eventStopGraceMs, jobsUnderWayMax } from './base/limits.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog, requireCatalogFile } from './catalog/lmdb-catalog.ts';
 import { defaultRepository } from './catalog/records.ts';
@@ -24,6 +24,7 @@ import { showSettings } from './config/render.ts';
 import { operationsDefault, type Settings } from './config/settings.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
 import { daemonHandlers } from './control/handlers/daemon.ts';
+import { eventHandlers } from './control/handlers/events.ts';
 import { jobHandlers } from './control/handlers/job.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
 import { quotaHandlers } from './control/handlers/quota.ts';
@@ -34,6 +35,8 @@ import { volumeHandlers } from './control/handlers/volume.ts';
 import { createNotifier, type Notifier } from './control/notifier.ts';
 import { startServer } from './control/server.ts';
 import { statusLine } from './control/status-line.ts';
+import { EventCommand } from './jobs/event-command.ts';
+import { Events } from './jobs/events.ts';
 import { type HookSettings, thawAfterCrash } from './jobs/hooks.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
@@ -88,17 +91,15 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(await lockState(native, values.state_dir));
   const catalog = await openCatalog(values.state_dir);
   undo.push(() => catalog.close());
-  const jobs = new Jobs({ catalog, clock: systemClock, log });
+  const { events, command, jobs } = startJobs(catalog, effective, log);
 
   const viewDirectory = await realViewDirectory(values.view_dir);
   await cleanUpAfterEarlier(catalog, values, viewDirectory, log);
-  const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
   native.setDevicePriority(values.io_priority);
-  const shares = await divideMemory(arena, systemClock, sharers(effective), values.view_dir !== null);
-  const hostId = await hostIdOf(catalog);
+  const shares = await shareMemory(effective, log);
   const recover = async (name: string) =>
     (await recoverBackups(services, name)).forEach((line) => log.warn(line));
-  const repositories = openRepositories(effective, catalog, hostId, shares, recover);
+  const repositories = openRepositories(effective, catalog, await hostIdOf(catalog), shares, recover);
   undo.push(() => repositories.close());
 
   const service = openService(values, catalog, repositories, undo);
@@ -106,6 +107,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const services: Services = {
     catalog,
     jobs,
+    events,
     repositories,
     budget: shares.budget,
     operations: new Operations(values.max_operations || jobsUnderWayMax),
@@ -131,16 +133,55 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     undo.push(() => closeView(view, services, log));
   }
 
+  undo.push(() => command.stop(eventStopGraceMs));
+  await serve(services, effective, startedAtMs, undo, log);
+}
+
+/** Opens the socket, and says that the daemon is ready. */
+async function serve(
+  services: Services,
+  effective: EffectiveSettings,
+  startedAtMs: number,
+  undo: Undo[],
+  log: Logger,
+): Promise<void> {
   const notifier = startNotifier(services, log);
   undo.push(() => notifier.close());
-  const parts = { services, socketPath: values.socket, settings: showSettings(effective), startedAtMs };
+  const { socket, repository, view_dir: viewDir } = effective.values;
+  const stopping = new AbortController();
+  const parts = {
+    services,
+    socketPath: socket,
+    settings: showSettings(effective),
+    startedAtMs,
+    stopping: stopping.signal,
+  };
   const server = await openSocket(parts, effective, log);
   undo.push(() => server.close());
+  undo.push(() => stopping.abort());
   // Jobs first: whoever watches one gets its end as an answer.
-  for (const step of [() => jobs.stop(), () => notifier.stopping()]) undo.push(step);
+  undo.push(() => services.jobs.stop());
+  undo.push(() => notifier.stopping());
   notifier.ready();
-  const { socket, repository, view_dir: viewDir } = values;
   log.info({ socket, repository, viewDir, hash: native.hashImplementation() }, 'Ready');
+}
+
+/** An end reaches a command that fails for less than half a minute. */
+const eventRetries = { triesMax: 5, restMs: 2000 };
+
+/** The jobs, and who is told of what becomes of them. */
+function startJobs(catalog: Catalog, { values }: EffectiveSettings, log: Logger) {
+  const progressEveryMs = values.enable_progress_timer ? values.progress_interval * 1000 : null;
+  const events = new Events({ catalog, clock: systemClock, host: hostname(), progressEveryMs });
+  const command = new EventCommand({
+    words: values.event_command,
+    timeoutMs: values.event_timeout * 1000,
+    log,
+    ...eventRetries,
+  });
+  events.follow((event) => command.push(event));
+  const jobs = new Jobs({ catalog, clock: systemClock, log, observe: (...told) => events.observe(...told) });
+  return { events, command, jobs };
 }
 
 async function openCatalog(stateDirectory: string): Promise<Catalog> {
@@ -293,6 +334,12 @@ function openRepositories(
   return new Repositories({ catalog, clock: systemClock, initial, hold, parse: parseRepositoryUrl });
 }
 
+function shareMemory(effective: EffectiveSettings, log: Logger): Promise<MemoryShares> {
+  const { values } = effective;
+  const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
+  return divideMemory(arena, systemClock, sharers(effective), values.view_dir !== null);
+}
+
 /** How many copies the memory is divided among. Without a limit of their number each gets what it would have by default. */
 const sharers = ({ values }: EffectiveSettings): number => values.max_operations || operationsDefault;
 
@@ -310,6 +357,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
       ...snapshotHandlers(parts),
       ...backupHandlers(parts),
       ...jobHandlers(parts),
+      ...eventHandlers(parts),
       ...quotaHandlers(parts),
       ...repositoryHandlers(parts),
       ...daemonHandlers(parts),

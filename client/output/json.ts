@@ -2,4 +2,7 @@
 
 import { printableJson } from './text.ts';
 
+/** On one line, for streams. */
+export const jsonLine = (value: unknown): string => `${printableJson(JSON.stringify(value))}\n`;
+
 export const jsonText = (value: unknown): string => `${printableJson(JSON.stringify(value, null, 2))}\n`;

@@ -3,6 +3,7 @@
 
 import type {
   BackupValue,
+  EventValue,
   JobValue,
   MountValue,
   RangeValue,
@@ -112,6 +113,34 @@ export const mountTitles = {
   created_at: 'Created At',
   id: 'ID',
 } as const satisfies Record<keyof MountValue, string>;
+
+export const eventTitles = {
+  time: 'Time',
+  event: 'Event',
+  volume_name: 'Volume',
+  backup_id: 'Backup ID',
+  backup_name: 'Backup',
+  status: 'Status',
+  percent: 'Percent',
+  fail_reason: 'Fail Reason',
+  error: 'Error',
+  bytes_done: 'Done',
+  bytes_total: 'Total',
+  bytes_per_second: 'Rate',
+  job_id: 'Job ID',
+  project_id: 'Project ID',
+  host: 'Host',
+  volume_id: 'Volume ID',
+  restore_volume_id: 'Restore Volume ID',
+  parent_id: 'Parent',
+  snapshot_id: 'Snapshot ID',
+  container: 'Container',
+  availability_zone: 'Availability Zone',
+  created_at: 'Created At',
+  size: 'Size (whole GiB)',
+  size_bytes: 'Size',
+  id: 'ID',
+} as const satisfies Record<keyof EventValue, string>;
 
 export const settingTitles = {
   name: 'Name',

@@ -70,6 +70,13 @@ export const cancelGraceMs = 700;
 export const stopJobGraceMs = 5_000;
 /** So many unasked ends of the daemon with a job at the same place, and the job is not tried again. */
 export const jobCrashesMax = 3;
+/** Events that are remembered for who asks later, and that may wait for the operator's command. */
+export const eventsRememberedMax = 1000;
+export const eventQueueMax = 4096;
+/** Events in one answer: they fit a frame, however long their names are. */
+export const eventsShownMax = 200;
+/** How long events that wait for the operator's command may still be given to it when the daemon stops. */
+export const eventStopGraceMs = 3000;
 /** Extents that one answer of `backup diff` lists. */
 export const diffExtentsMax = 10_000;
 /** Longest reason kept with a failed backup, as in Cinder. */

@@ -131,6 +131,34 @@ export const settings = {
       'Seconds that a job which goes on after a restart waits for a repository that is away, before it fails.',
     live: false,
   }),
+  event_command: setting({
+    shape: shape.commandOrNone,
+    initial: () => null,
+    about:
+      'Program that is run for each start, progress and end of a backup, restore or deletion, one after the other, with the event as a line of JSON on its standard input.',
+    live: false,
+  }),
+  event_timeout: setting({
+    shape: shape.integer(1, 3600),
+    initial: () => 30,
+    about: 'Seconds that one run of event_command may take; then it is killed with what it began.',
+    live: false,
+  }),
+  enable_progress_timer: setting({
+    shape: shape.boolean,
+    initial: () => true,
+    about: 'Whether backups and restores tell of their progress in events, every progress_interval.',
+    live: false,
+    cinder:
+      'backup_enable_progress_timer, backup_swift_enable_progress_timer, backup_s3_enable_progress_timer, backup_gcs_enable_progress_timer',
+  }),
+  progress_interval: setting({
+    shape: shape.integer(1, 86_400),
+    initial: () => 120,
+    about: 'Seconds between two events of progress of one job.',
+    live: false,
+    cinder: 'backup_timer_interval',
+  }),
   read_rate: setting({
     shape: shape.size(0, 1024 * GiB),
     initial: () => 0,

@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { Fault, toFault } from '../base/faults.ts';
 import { clientStallMs, requestsPerClientMax } from '../base/limits.ts';
 import { decodeBody, FrameReader } from '../protocol/frames.ts';
-import type { Request } from '../protocol/methods.ts';
+import type { EventMessage, Request } from '../protocol/methods.ts';
 import { answerHello, type Caller, dispatch, faultResponse, type Handlers, readRequest } from './dispatch.ts';
 import { createOutbox } from './outbox.ts';
 import type { Credentials, Rights } from './permissions.ts';
@@ -134,13 +134,15 @@ export class Connection {
 
   #callerOf(id: number): Caller {
     const { credentials, rights } = this.#parts;
+    const send = (message: EventMessage) => {
+      if (this.#underWay.has(id) && !this.#over) this.#outbox.event(id, message);
+    };
     return {
       ...credentials,
       admin: rights.admin,
       mayActFor: (project) => rights.mayActFor(project),
-      emit: (data) => {
-        if (this.#underWay.has(id) && !this.#over) this.#outbox.event(id, data);
-      },
+      emit: (data) => send({ event: 'job', data }),
+      tell: (data) => send({ event: 'backup', data }),
       signal: this.#gone.signal,
     };
   }

@@ -14,7 +14,7 @@ import {
   type Response,
   type Result,
 } from '../protocol/methods.ts';
-import type { JobValue } from '../protocol/values.ts';
+import type { EventValue, JobValue } from '../protocol/values.ts';
 import { productVersion, protocolVersion } from '../protocol/version.ts';
 import { type Rights, requirePermission } from './permissions.ts';
 
@@ -25,6 +25,8 @@ export interface Caller extends Rights {
   readonly pid: number;
   /** Sends an event of this request. Where the client is slow only the newest state of each job is kept. */
   emit(data: JobValue): void;
+  /** Sends an event about a backup. Where the client is slow only the newest progress of each job is kept. */
+  tell(data: EventValue): void;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
 }

@@ -6,14 +6,14 @@ import type { Socket } from 'node:net';
 import { Fault, faults } from '../base/faults.ts';
 import { clientBacklogBytesMax, clientStallMs, eventBacklogBytesMax, frameBytesMax } from '../base/limits.ts';
 import { encodeFrame } from '../protocol/frames.ts';
-import type { Response } from '../protocol/methods.ts';
-import type { JobValue } from '../protocol/values.ts';
+import type { EventMessage, Response } from '../protocol/methods.ts';
 
 export interface Outbox {
   /** Sends an answer. One too large for a frame goes out as the fault FRAME_TOO_LARGE. */
   answer(response: Response): void;
-  /** Sends an event, or keeps the newest one of its request and job until the client has caught up. */
-  event(id: number, data: JobValue): void;
+  /** Sends an event. While the client is slow, of those that a later one makes old (the state of a job, its progress) only the
+   *  newest of each request and job is kept; starts and ends go out in any case. */
+  event(id: number, message: EventMessage): void;
   /** Forgets events of a request that wait: its answer says more. */
   forget(id: number): void;
   stop(): void;
@@ -28,6 +28,10 @@ function encode(response: Response): Buffer | undefined {
     throw thrown;
   }
 }
+
+/** True where the next one of the same job says all that this one does. */
+const growsOld = (message: EventMessage): boolean =>
+  message.event === 'job' || message.data.event.endsWith('.progress');
 
 const tooLarge = (id: number | null): Response => ({
   id,
@@ -44,7 +48,7 @@ export function createOutbox(
   cutOff: (why: string) => void,
   stallMs: number = clientStallMs,
 ): Outbox {
-  const waiting = new Map<string, { readonly id: number; readonly data: JobValue }>();
+  const waiting = new Map<string, { readonly id: number; readonly message: EventMessage }>();
   let stall: NodeJS.Timeout | undefined;
   let taken = 0;
 
@@ -68,15 +72,15 @@ export function createOutbox(
     if (socket.writableLength > clientBacklogBytesMax) cutOff('it does not read its answers');
     else if (socket.writableNeedDrain && stall === undefined) watch();
   };
-  const writeEvent = (id: number, data: JobValue) => {
-    const frame = encode({ id, event: 'job', data });
+  const writeEvent = (id: number, message: EventMessage) => {
+    const frame = encode({ id, ...message });
     if (frame !== undefined) write(frame);
   };
   socket.on('drain', () => {
     rest();
-    for (const [key, { id, data }] of waiting) {
+    for (const [key, { id, message }] of waiting) {
       waiting.delete(key);
-      writeEvent(id, data);
+      writeEvent(id, message);
       if (socket.writableLength > eventBacklogBytesMax) return;
     }
   });
@@ -86,10 +90,12 @@ export function createOutbox(
       const frame = encode(response) ?? encode(tooLarge(response.id));
       if (frame !== undefined) write(frame);
     },
-    event: (id, data) => {
+    event: (id, message) => {
       const slow = socket.writableLength > eventBacklogBytesMax || waiting.size > 0;
-      if (slow) waiting.set(`${id} ${data.id}`, { id, data });
-      else writeEvent(id, data);
+      const key = `${id} ${message.event === 'job' ? message.data.id : message.data.job_id}`;
+      waiting.delete(key);
+      if (slow && growsOld(message)) waiting.set(key, { id, message });
+      else writeEvent(id, message);
     },
     forget: (id) => {
       for (const [key, event] of waiting) if (event.id === id) waiting.delete(key);

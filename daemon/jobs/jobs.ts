@@ -22,6 +22,7 @@ import {
 import type { Catalog, Changes } from '../catalog/catalog.ts';
 import type { Checkpoint, JobKind, JobRecord } from '../catalog/records.ts';
 import { jobStatus } from '../catalog/statuses.ts';
+import type { JobStage } from './events.ts';
 import { withEvent } from './history.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { Live } from './live.ts';
@@ -31,6 +32,8 @@ export interface JobsParts {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of what becomes of each job; `look` gives its report of the moment. */
+  readonly observe?: (stage: JobStage, look: () => JobReport) => void;
 }
 
 /** What a job is told as whose end could not be recorded: told only, never written. */
@@ -100,6 +103,7 @@ export class Jobs {
 
   async #begin(record: JobRecord, order: JobOrder, checkpoint: Checkpoint | undefined): Promise<JobRecord> {
     const live = new Live(record, this.#parts.clock, order.bytes_per_second ?? 0, checkpoint);
+    live.onRunning = () => this.#observe('running', live);
     this.#live.set(record.id, live);
     const recorded = this.#parts.catalog.commit((changes) => {
       changes.put('jobs', record);
@@ -192,7 +196,12 @@ export class Jobs {
     await Promise.race([Promise.all(this.#tails), patience]);
   }
 
+  #observe(stage: JobStage, live: Live): void {
+    this.#parts.observe?.(stage, () => live.report());
+  }
+
   async #run(live: Live, order: JobOrder): Promise<void> {
+    this.#observe('begun', live);
     const outcome = await this.#outcomeOf(live, order);
     live.left = true;
     const interrupted = outcome.fault?.code === 'INTERRUPTED' && order.plan !== undefined;
@@ -200,6 +209,7 @@ export class Jobs {
     else await this.#end(live, order, outcome);
     const report = live.report();
     this.#live.delete(live.record.id);
+    this.#observe(interrupted ? 'suspended' : 'ended', live);
     for (const listener of live.listeners) listener(report);
   }
 

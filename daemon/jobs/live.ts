@@ -27,6 +27,7 @@ export class Live {
   /** What is to be told of the job where it does not end by itself. */
   account: (() => Readonly<Record<string, unknown>>) | undefined;
   finished: Promise<void> = Promise.resolve();
+  onRunning: () => void = () => undefined;
 
   constructor(record: JobRecord, clock: Clock, bytesPerSecond: number, checkpoint: Checkpoint | undefined) {
     this.record = record;
@@ -46,6 +47,7 @@ export class Live {
     if (this.record.status === 'queued' && status === 'running')
       this.record = withEvent(this.record, this.now, 'started');
     this.record = jobStatus.move(this.record, status, more);
+    if (status === 'running') this.onRunning();
   }
 
   note(event: JobRecord['history'][number]['event'], detail: string): void {

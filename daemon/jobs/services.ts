@@ -11,6 +11,7 @@ import { copyBytesFor, copyBytesMin } from '../pipeline/parts.ts';
 import type { Rate } from '../pipeline/rate.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { View } from '../view/view.ts';
+import type { Events } from './events.ts';
 import type { HookSettings } from './hooks.ts';
 import type { JobContext } from './job-order.ts';
 import type { Jobs } from './jobs.ts';
@@ -22,6 +23,7 @@ import type { ServiceState } from './service-state.ts';
 export interface Services {
   readonly catalog: Catalog;
   readonly jobs: Jobs;
+  readonly events: Events;
   readonly repositories: Repositories;
   readonly budget: Budget;
   readonly operations: Operations;

@@ -4,14 +4,14 @@
 
 import { z } from 'zod';
 import { inProject, method } from './method-row.ts';
+import { projectMethods } from './project-methods.ts';
 import * as shape from './shapes.ts';
 import type {
   BackupValue,
+  EventValue,
   JobValue,
   LimitValue,
   MountValue,
-  QuotaUsageValue,
-  QuotaValue,
   RangeValue,
   RepositoryStatisticsValue,
   RepositoryValue,
@@ -45,6 +45,7 @@ export const methods = {
     answer: 'settings',
   }),
   ...volumeMethods,
+  ...projectMethods,
   'backup.create': method<{ backup: BackupValue; job_id: string }>()({
     summary: 'Starts a backup of a volume.',
     needs: 'project',
@@ -236,28 +237,6 @@ export const methods = {
     params: z.strictObject({ read: shape.rate.optional(), write: shape.rate.optional() }),
     answer: 'the rates',
   }),
-  'quota.show': method<QuotaValue>()({
-    summary: 'Shows what a project may have at most.',
-    needs: 'project',
-    params: z.strictObject({ ...inProject }),
-    answer: 'its limits; -1: none',
-  }),
-  'quota.set': method<QuotaValue>()({
-    summary: 'Changes what a project may have at most. What it has already stays.',
-    needs: 'admin',
-    params: z.strictObject({
-      backups: shape.quota.nullable().optional().describe('-1: no limit; null: the default again'),
-      backup_gigabytes: shape.quota.nullable().optional().describe('-1: no limit; null: the default again'),
-      ...inProject,
-    }),
-    answer: 'its limits',
-  }),
-  'quota.usage': method<QuotaUsageValue>()({
-    summary: 'Shows what the backups of a project take, and what it may have.',
-    needs: 'project',
-    params: z.strictObject({ ...inProject }),
-    answer: 'usage and limits',
-  }),
   'repository.add': method<RepositoryValue>()({
     summary: 'Makes a further repository known under a name, and opens it.',
     needs: 'admin',
@@ -351,4 +330,6 @@ export type Response =
       id: number | null;
       error: { code: string; message: string; hint: string; details?: Record<string, unknown> };
     }
-  | { id: number; event: 'job'; data: JobValue };
+  | ({ id: number } & EventMessage);
+/** What a request is told before its answer. */
+export type EventMessage = { event: 'job'; data: JobValue } | { event: 'backup'; data: EventValue };

@@ -116,11 +116,11 @@ come as 64-bit floats, which carry them exactly (up to 2^53). A closed writing s
 | request | \`{"id": 7, "method": "backup.show", "params": {"backup": "…"}}\` |
 | result | \`{"id": 7, "result": …}\` |
 | fault | \`{"id": 7, "error": {"code": "BACKUP_UNKNOWN", "message": "…", "hint": "…", "details": {…}}}\` |
-| event | \`{"id": 7, "event": "job", "data": …}\` |
+| event | \`{"id": 7, "event": "job", "data": …}\`, where \`data\` is a JobValue; \`"event": "backup"\`: an EventValue |
 
 The client chooses \`id\`, a whole number of its own for each request under way. Requests run side by side, and their answers
 come as they are ready. Each request gets one result or one fault; events come before it, and only to requests that ask for
-them (\`job.watch\`). For a slow client events are merged: it gets the newest state of the job. A fault with \`id\` null is about
+them (\`job.watch\`, \`events.follow\`). For a slow client events are merged: it gets the newest state or progress of the job. A fault with \`id\` null is about
 the connection, which then ends. Readers ignore fields they do not know; \`details\` is there only where there is something
 to tell.
 

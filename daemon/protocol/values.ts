@@ -119,6 +119,38 @@ export interface JobEventValue {
   detail: string;
 }
 
+/** What happens to a backup: of each job a start, progress now and then, and an end. */
+export interface EventValue {
+  id: string;
+  time: string;
+  /** create, restore or delete, and start, progress or end: "create.start". */
+  event: string;
+  job_id: string;
+  project_id: string;
+  host: string;
+  backup_id: string;
+  backup_name: string | null;
+  /** Of the backup, after what happened. */
+  status: string;
+  fail_reason: string;
+  volume_id: string;
+  volume_name: string;
+  restore_volume_id: string | null;
+  parent_id: string | null;
+  snapshot_id: string | null;
+  container: string | null;
+  availability_zone: string | null;
+  created_at: string;
+  size: number;
+  size_bytes: number;
+  percent: number;
+  bytes_done: number;
+  bytes_total: number;
+  bytes_per_second: number;
+  /** Of an end: why it did not end well. */
+  error: FaultValue | null;
+}
+
 /** Rates of all jobs together, in bytes a second; 0: no limit. */
 export interface LimitValue {
   read_bytes_per_second: number;

@@ -2,10 +2,11 @@
 
 import { expect, test } from 'vitest';
 import { clientBacklogBytesMax, requestsPerClientMax } from '../../daemon/base/limits.ts';
-import type { Handlers } from '../../daemon/control/dispatch.ts';
+import type { Caller, Handlers } from '../../daemon/control/dispatch.ts';
 import { encodeFrame } from '../../daemon/protocol/frames.ts';
+import type { EventValue } from '../../daemon/protocol/values.ts';
 import { isAnswered, job, othersGoOn } from '../support/bystander.ts';
-import { fakeJob, testServer } from '../support/control-server.ts';
+import { fakeEvent, fakeJob, testServer } from '../support/control-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 
 test('a client that asks much and reads late is not read from meanwhile, and gets every answer in the end', async () => {
@@ -124,4 +125,47 @@ test('a client of which half a frame is always on its way is not taken for stall
     busy.sendBytes(Buffer.concat([request(id).subarray(9), request(id + 1).subarray(0, 9)]));
     expect(await busy.next()).toMatchObject({ id, result: job });
   }
+});
+
+test('a follower of events that is slow misses progress, but no start and no end', async () => {
+  const told = (number: number, step: string) =>
+    fakeEvent({
+      job_id: `job ${number % 5}`,
+      event: `create.${step}`,
+      bytes_done: number,
+      fail_reason: 'x'.repeat(200),
+    });
+  let follow: (caller: Caller) => void = () => undefined;
+  const following = new Promise<Caller>((resolve) => {
+    follow = resolve;
+  });
+  const server = await testServer(
+    {
+      ...isAnswered,
+      'events.follow': (_, from) => {
+        follow(from);
+        return new Promise<never>(() => undefined);
+      },
+    },
+    { stallMs: 60_000 },
+  );
+  const beside = await RawClient.greeted(server.path);
+  const slow = await RawClient.greeted(server.path);
+  slow.send({ id: 1, method: 'events.follow' });
+  const caller = await following;
+  slow.socket.pause();
+  const before = process.memoryUsage().arrayBuffers;
+  const total = 50_000;
+  for (let number = 0; number < total; number += 1) {
+    caller.tell(told(number, number % 100 === 0 ? 'end' : 'progress'));
+    if (number % 1000 === 0) await othersGoOn(server.path, beside);
+  }
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 * clientBacklogBytesMax);
+  caller.tell(told(total, 'end'));
+  slow.socket.resume();
+  const heard: EventValue[] = [];
+  while (heard.at(-1)?.bytes_done !== total) heard.push((await slow.next())?.data as EventValue);
+  const ends = heard.filter(({ event }) => event === 'create.end').map(({ bytes_done }) => bytes_done);
+  expect(ends).toEqual(Array.from({ length: total / 100 + 1 }, (_, index) => index * 100));
+  expect(heard.length).toBeLessThan(total / 10);
 });

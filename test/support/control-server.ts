@@ -10,7 +10,7 @@ import { Fault } from '../../daemon/base/faults.ts';
 import type { Handlers } from '../../daemon/control/dispatch.ts';
 import { type ControlServer, type ServerParts, startServer } from '../../daemon/control/server.ts';
 import { methods } from '../../daemon/protocol/methods.ts';
-import type { JobValue } from '../../daemon/protocol/values.ts';
+import type { EventValue, JobValue } from '../../daemon/protocol/values.ts';
 import { native } from '../../native/native.ts';
 
 /** Handlers that refuse everything but what `own` has. */
@@ -40,6 +40,35 @@ export const fakeJob = (changes: Partial<JobValue> = {}): JobValue => ({
   fault: null,
   result: null,
   history: [],
+  ...changes,
+});
+
+export const fakeEvent = (changes: Partial<EventValue> = {}): EventValue => ({
+  id: '5b0f7c1e-2d0a-4b8e-9d53-0c8f1f6a7b21',
+  time: '2025-01-01T00:00:00.000Z',
+  event: 'create.start',
+  job_id: fakeJob().id,
+  project_id: 'default',
+  host: 'host',
+  backup_id: '0d0bb2b5-6a55-4d0c-8a53-8f3f7f1c9e42',
+  backup_name: null,
+  status: 'creating',
+  fail_reason: '',
+  volume_id: 'volume',
+  volume_name: 'volume',
+  restore_volume_id: null,
+  parent_id: null,
+  snapshot_id: null,
+  container: null,
+  availability_zone: null,
+  created_at: '2025-01-01T00:00:00.000Z',
+  size: 1,
+  size_bytes: 1,
+  percent: 0,
+  bytes_done: 0,
+  bytes_total: 1,
+  bytes_per_second: 0,
+  error: null,
   ...changes,
 });
 

@@ -12,7 +12,10 @@ const read = (path: string): Promise<string> => readFile(new URL(path, root), 'u
 
 const protocolPage = async (): Promise<string> =>
   renderProtocol({
-    methods: (await read('daemon/protocol/methods.ts')) + (await read('daemon/protocol/volume-methods.ts')),
+    methods:
+      (await read('daemon/protocol/methods.ts')) +
+      (await read('daemon/protocol/volume-methods.ts')) +
+      (await read('daemon/protocol/project-methods.ts')),
     values: await read('daemon/protocol/values.ts'),
   });
 

@@ -9,6 +9,8 @@ export interface HandlerParts {
   readonly socketPath: string;
   readonly settings: readonly SettingValue[];
   readonly startedAtMs: number;
+  /** Aborted when the daemon stops, after its jobs have ended. */
+  readonly stopping: AbortSignal;
 }
 
 /** The handlers of some of the methods. */

@@ -89,7 +89,9 @@ async function measureIndex(folder: string, options: Options, results: Results):
   for (const entries of options.indexEntries) {
     const at = join(folder, `index-${entries}`);
     mkdirSync(at);
-    const printed = await run([process.execPath, indexCost, at, String(entries), String(options.seed)]);
+    await run([process.execPath, indexCost, 'fill', at, String(entries)]);
+    say(`filled an index with ${entries} entries`);
+    const printed = await run([process.execPath, indexCost, 'measure', at, String(entries)]);
     results.index.push(JSON.parse(printed) as IndexSample);
     await rm(at, { recursive: true });
     say(`index of ${entries} entries`);

@@ -28,10 +28,18 @@ export interface ReadSample {
 
 export interface IndexSample {
   readonly entries: number;
+  /** A look-up of what is there, nothing of the index in the page cache. */
+  readonly coldUs: number;
+  /** With the index in the page cache. */
   readonly knownUs: number;
+  readonly knownCpuUs: number;
   readonly unknownUs: number;
-  readonly addUs: number;
+  readonly unknownCpuUs: number;
+  /** A pack of 1024 random addresses, until it is flushed: median, and 99 times of 100 less. */
+  readonly addPackMs: number;
+  readonly addPackP99Ms: number;
   readonly diskBytes: number;
+  /** Most that the process grew by while all that was done. */
   readonly residentBytes: number;
   readonly openMs: number;
 }

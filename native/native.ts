@@ -45,6 +45,9 @@ export interface BlockIndex {
   /** Adds a durable pack: `entries` with offsets from the start of the pack. Ends the claims on them. Flushed when it
    *  resolves. `verified`: these very copies were just written or read whole, so that they end a suspicion. */
   addPack(name: Uint8Array, entries: Uint8Array, verified: boolean): Promise<void>;
+  /** Adds several in one go, which is flushed once: names (32 bytes each), all entries one pack behind the other, and how many each
+   *  pack has (four bytes each, little-endian). */
+  addPacks(names: Uint8Array, entries: Uint8Array, counts: Uint8Array, verified: boolean): Promise<void>;
   /** At once. Ends claims whose blocks were not stored after all. */
   release(entries: Uint8Array): void;
   /** At once. Blocks found corrupt or missing count as unknown from now on, also after a restart, until a verified copy is added. */

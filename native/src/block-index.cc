@@ -1,4 +1,5 @@
 // BlockIndex: the face of the index to JavaScript. Lasting work runs on the pool; what is "at once" only reads the map.
+#include <iterator>
 #include <memory>
 
 #include "capability.h"
@@ -15,20 +16,29 @@ Napi::Error IndexError(Napi::Env env, const char* what, int status) {
   return basalt::MakeError(env, basalt::Failure{"INDEX", std::string(what) + ": " + mdb_strerror(status), 0, -1});
 }
 
+uint32_t ReadCount(const uint8_t* bytes) {
+  uint32_t count;
+  std::memcpy(&count, bytes, sizeof count);
+  return count;
+}
+
 // Runs one function of the index on the pool; it gives an LMDB status.
 class IndexWork : public basalt::Worker {
  public:
   using Task = int (*)(IndexWork&);
   IndexWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, Task task)
       : Worker(info.Env()), index(std::move(index)), task_(task) {
-    for (size_t i = 0; i < info.Length() && i < 2; i++) {
-      spans[i] = basalt::SpanOf(info[i]);
-      Keep(info[i].As<Napi::Object>());
+    for (size_t i = 0; i < info.Length(); i++) {
+      if (info[i].IsBoolean()) {
+        verified = info[i].As<Napi::Boolean>().Value();
+      } else if (i < std::size(spans)) {
+        spans[i] = basalt::SpanOf(info[i]);
+        Keep(info[i].As<Napi::Object>());
+      }
     }
-    verified = info.Length() > 2 && info[2].As<Napi::Boolean>().Value();
   }
   std::shared_ptr<Index> index;
-  basalt::Span spans[2];
+  basalt::Span spans[3];
   bool verified = false;
   std::vector<uint8_t> result;
 
@@ -50,7 +60,8 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "BlockIndex",
                        {InstanceMethod("seal", &BlockIndex::Seal), InstanceMethod("locate", &BlockIndex::Locate),
-                        InstanceMethod("addPack", &BlockIndex::AddPack), InstanceMethod("release", &BlockIndex::Release),
+                        InstanceMethod("addPack", &BlockIndex::AddPack), InstanceMethod("addPacks", &BlockIndex::AddPacks),
+                        InstanceMethod("release", &BlockIndex::Release),
                         InstanceMethod("suspect", &BlockIndex::Suspect), InstanceMethod("packName", &BlockIndex::PackName),
                         InstanceMethod("packNames", &BlockIndex::PackNames),
                         InstanceMethod("dropPacks", &BlockIndex::DropPacks), InstanceMethod("clear", &BlockIndex::Clear),
@@ -92,8 +103,24 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   }
   Napi::Value AddPack(const Napi::CallbackInfo& info) {
     return Start(info, [](IndexWork& work) {
-      return work.index->AddPack(work.spans[0].data, reinterpret_cast<const Entry*>(work.spans[1].data),
-                                 work.spans[1].length / sizeof(Entry), work.verified);
+      uint32_t count = static_cast<uint32_t>(work.spans[1].length / sizeof(Entry));
+      return work.index->AddPacks(work.spans[0].data, &count, 1, reinterpret_cast<const Entry*>(work.spans[1].data),
+                                  work.verified);
+    });
+  }
+  // names, entries, counts (little-endian, as the processor has them), verified
+  Napi::Value AddPacks(const Napi::CallbackInfo& info) {
+    basalt::Span names = basalt::SpanOf(info[0]), entries = basalt::SpanOf(info[1]), counts = basalt::SpanOf(info[2]);
+    size_t packs = counts.length / 4, total = 0;
+    for (size_t i = 0; i < packs; i++) total += ReadCount(counts.data + i * 4);
+    if (names.length != packs * 32 || entries.length != total * sizeof(Entry)) {
+      throw Napi::RangeError::New(info.Env(), "addPacks: the counts do not fit");
+    }
+    return Start(info, [](IndexWork& work) {
+      std::vector<uint32_t> counts;
+      for (size_t i = 0; i < work.spans[2].length / 4; i++) counts.push_back(ReadCount(work.spans[2].data + i * 4));
+      return work.index->AddPacks(work.spans[0].data, counts.data(), counts.size(),
+                                  reinterpret_cast<const Entry*>(work.spans[1].data), work.verified);
     });
   }
   Napi::Value DropPacks(const Napi::CallbackInfo& info) {

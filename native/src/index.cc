@@ -1,7 +1,9 @@
 // The index itself; its face to JavaScript is block-index.cc. Source: the LMDB manual (lmdb.h).
 #include "index.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace basalt {
 
@@ -14,6 +16,12 @@ constexpr size_t kSuspectsMax = 100000;
 
 // A look-up maps a few pages, and the kernel their neighbours: after so many the memory is some 30 MiB at most.
 constexpr size_t kLookUpsKept = 256;
+
+// Blocks that are added before the pages that their places were looked up in are let go of.
+constexpr size_t kAddsKept = 4096;
+
+// Blocks that are looked at in one transaction: some 40 MiB of pages.
+constexpr size_t kLookedInARow = 500000;
 
 // Ends a write transaction by its status, and gives the status that counts.
 int End(MDB_txn* txn, int status) {
@@ -156,20 +164,34 @@ int Index::NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number) {
   return status ? status : mdb_put(txn, names_, &name_key, &number_value, 0);
 }
 
-int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count, bool verified) {
+int Index::AddBlock(MDB_txn* txn, uint32_t number, const Entry& entry, bool verified) {
+  Location location{number, entry.offset, entry.stored, entry.raw_and_encoding};
+  MDB_val key = Value(entry.address, 32), value = Value(&location, sizeof location);
+  bool mends = verified && Suspected(entry.address);
+  int status = mdb_put(txn, blocks_, &key, &value, mends ? 0 : MDB_NOOVERWRITE);
+  if (status == MDB_KEYEXIST) status = 0;
+  if (mends && !status) status = mdb_del(txn, suspects_table_, &key, nullptr);
+  return status == MDB_NOTFOUND ? 0 : status;
+}
+
+int Index::AddPacks(const uint8_t* names, const uint32_t* counts, size_t packs, const Entry* entries, bool verified) {
   MDB_txn* txn;
   int status = mdb_txn_begin(env_, nullptr, 0, &txn);
   if (status) return status;
-  uint32_t number = 0;
-  status = NumberFor(txn, name, &number);
-  for (size_t i = 0; i < count && !status; i++) {
-    Location location{number, entries[i].offset, entries[i].stored, entries[i].raw_and_encoding};
-    MDB_val key = Value(entries[i].address, 32), value = Value(&location, sizeof location);
-    bool mends = verified && Suspected(entries[i].address);
-    status = mdb_put(txn, blocks_, &key, &value, mends ? 0 : MDB_NOOVERWRITE);
-    if (status == MDB_KEYEXIST) status = 0;
-    if (mends && !status) status = mdb_del(txn, suspects_table_, &key, nullptr);
-    if (status == MDB_NOTFOUND) status = 0;
+  std::vector<std::pair<const Entry*, uint32_t>> blocks;
+  size_t count = 0;
+  for (size_t pack = 0; pack < packs && !status; pack++) {
+    uint32_t number = 0;
+    status = NumberFor(txn, names + pack * 32, &number);
+    for (uint32_t i = 0; i < counts[pack]; i++) blocks.emplace_back(entries + count++, number);
+  }
+  // In the order of the addresses each page of the tree is met once. Of equal ones the first pack keeps the block.
+  std::stable_sort(blocks.begin(), blocks.end(), [](const auto& a, const auto& b) {
+    return std::memcmp(a.first->address, b.first->address, sizeof a.first->address) < 0;
+  });
+  for (size_t i = 0; i < blocks.size() && !status; i++) {
+    status = AddBlock(txn, blocks[i].second, *blocks[i].first, verified);
+    if ((i + 1) % kAddsKept == 0) ReleaseMapped(mapping_, path_);
   }
   status = End(txn, status);
   ReleaseMapped(mapping_, path_);
@@ -187,10 +209,30 @@ int Index::AddPack(const uint8_t* name, const Entry* entries, size_t count, bool
 }
 
 int Index::DropPacks(const uint8_t* names, size_t count) {
+  std::unordered_set<uint32_t> numbers;
+  {
+    MDB_txn* txn;
+    int status = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) {
+      MDB_val name = Value(names + i * 32, 32), found;
+      uint32_t number;
+      if (mdb_get(txn, names_, &name, &found)) continue;
+      std::memcpy(&number, found.mv_data, sizeof number);
+      numbers.insert(number);
+    }
+    mdb_txn_abort(txn);
+  }
+  if (numbers.empty()) return 0;
+  // The names go last: what stops in between is begun again by who finds a name without its pack.
+  int status = DropBlocksIn(numbers);
+  return status ? status : DropNames(names, count);
+}
+
+int Index::DropNames(const uint8_t* names, size_t count) {
   MDB_txn* txn;
   int status = mdb_txn_begin(env_, nullptr, 0, &txn);
   if (status) return status;
-  std::unordered_set<uint32_t> numbers;
   for (size_t i = 0; i < count && !status; i++) {
     MDB_val name = Value(names + i * 32, 32), found;
     status = mdb_get(txn, names_, &name, &found);
@@ -201,29 +243,49 @@ int Index::DropPacks(const uint8_t* names, size_t count) {
     if (status) break;
     uint32_t number;
     std::memcpy(&number, found.mv_data, sizeof number);
-    numbers.insert(number);
     MDB_val number_value = Value(&number, sizeof number);
     status = mdb_del(txn, packs_, &number_value, nullptr);
     if (!status) status = mdb_del(txn, names_, &name, nullptr);
   }
-  if (!status && !numbers.empty()) status = DropBlocksIn(txn, numbers);
   return End(txn, status);
 }
 
-// One pass over all blocks, however many packs go.
-int Index::DropBlocksIn(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers) {
+// One pass over all blocks, however many packs go; in parts, because what a transaction changes is held in memory.
+int Index::DropBlocksIn(const std::unordered_set<uint32_t>& numbers) {
+  Address next{};
+  for (bool ended = false; !ended;) {
+    MDB_txn* txn;
+    int status = mdb_txn_begin(env_, nullptr, 0, &txn);
+    if (status) return status;
+    status = End(txn, DropSome(txn, numbers, &next, &ended));
+    if (status) return status;
+    ReleaseMapped(mapping_, path_);
+  }
+  return 0;
+}
+
+// Goes on at `next`, and leaves there where it stopped.
+int Index::DropSome(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers, Address* next, bool* ended) {
   MDB_cursor* cursor;
   int status = mdb_cursor_open(txn, blocks_, &cursor);
   if (status) return status;
-  MDB_val key, value;
-  int step = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-  while (!step && !status) {
+  MDB_val key = Value(next->data(), next->size()), value;
+  int step = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+  for (size_t looked = 0, dropped = 0; !step && !status; looked++) {
+    if (looked >= kLookedInARow || dropped >= kAddsKept) {
+      std::memcpy(next->data(), key.mv_data, std::min(key.mv_size, next->size()));
+      break;
+    }
     uint32_t pack;
     std::memcpy(&pack, value.mv_data, sizeof pack);
-    if (numbers.count(pack)) status = mdb_cursor_del(cursor, 0);
+    if (numbers.count(pack)) {
+      status = mdb_cursor_del(cursor, 0);
+      dropped++;
+    }
     if (!status) step = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
   }
   mdb_cursor_close(cursor);
+  *ended = step == MDB_NOTFOUND;
   return !status && step != MDB_NOTFOUND ? step : status;
 }
 

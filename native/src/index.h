@@ -90,8 +90,9 @@ class Index {
   // Remembers blocks that were found corrupt or missing: they count as unknown, until a verified copy is added. They outlive a restart and Clear.
   void Suspect(const uint8_t* addresses, size_t count);
   bool Suspected(const uint8_t* address);
-  // Adds a pack, or what is missing of one that is known; blocks under suspicion are found there from now on.
-  int AddPack(const uint8_t* name, const Entry* entries, size_t count, bool verified);
+  // Adds packs in one transaction, or what is missing of those that are known; blocks under suspicion are found there from now on.
+  // `names`: 32 bytes a pack; `counts`: how many of the entries, which lie one pack behind the other, each has.
+  int AddPacks(const uint8_t* names, const uint32_t* counts, size_t packs, const Entry* entries, bool verified);
   int DropPacks(const uint8_t* names, size_t count);
   int Clear();
   int Names(uint8_t first, std::vector<uint8_t>* names);
@@ -99,8 +100,11 @@ class Index {
 
  private:
   int LoadSuspects(MDB_txn* txn);
-  int DropBlocksIn(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers);
+  int DropBlocksIn(const std::unordered_set<uint32_t>& numbers);
+  int DropSome(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers, Address* next, bool* ended);
+  int DropNames(const uint8_t* names, size_t count);
   int NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number);
+  int AddBlock(MDB_txn* txn, uint32_t number, const Entry& entry, bool verified);
 
   MDB_env* env_ = nullptr;
   std::string path_;

@@ -2,7 +2,9 @@
  *  between. Promises: memory does not grow with the number of packs; only `reconcile` forgets packs that are gone, because a
  *  storage that is away for a moment lists none. Knows nothing of backups. */
 
-import { findPacksEveryMs } from '../../base/limits.ts';
+import type { BlockIndex } from '../../../native/native.ts';
+import { findPacksEveryMs, packBlocksMax } from '../../base/limits.ts';
+import { entryBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import type { Progress } from '../repository.ts';
 import { packNames, readDirectory } from './pack-reader.ts';
@@ -15,11 +17,45 @@ export interface DamagedPack {
 
 /** Packs are looked at in parts, by the first byte of their names. */
 const shards = 256;
+/** Blocks that are added and flushed together: what one transaction changes is held in memory. */
+const blocksTogether = 2 * packBlocksMax;
+
+/** Packs on their way into the index. */
+class Batch {
+  readonly #index: Pick<BlockIndex, 'addPacks'>;
+  #names: Buffer[] = [];
+  #directories: Buffer[] = [];
+  #blocks = 0;
+
+  constructor(index: Pick<BlockIndex, 'addPacks'>) {
+    this.#index = index;
+  }
+
+  async add(name: string, directory: Buffer): Promise<void> {
+    this.#names.push(Buffer.from(name, 'hex'));
+    this.#directories.push(directory);
+    this.#blocks += directory.length / entryBytes;
+    if (this.#blocks >= blocksTogether) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    if (this.#names.length === 0) return;
+    const counts = Buffer.alloc(this.#names.length * 4);
+    this.#directories.forEach(({ length }, i) => counts.writeUInt32LE(length / entryBytes, i * 4));
+    const [names, entries] = [Buffer.concat(this.#names), Buffer.concat(this.#directories)];
+    this.#names = [];
+    this.#directories = [];
+    this.#blocks = 0;
+    await this.#index.addPacks(names, entries, counts, false);
+  }
+}
 
 export class IndexKeeper {
   readonly #parts: Pick<NativeParts, 'storage' | 'index' | 'hash'>;
   #finding: Promise<boolean> | undefined;
   #foundAtMs = Number.NEGATIVE_INFINITY;
+  #looking: Promise<unknown> = Promise.resolve();
+  #nextLook: Promise<unknown> | undefined;
 
   constructor(parts: Pick<NativeParts, 'storage' | 'index' | 'hash'>) {
     this.#parts = parts;
@@ -39,15 +75,28 @@ export class IndexKeeper {
     return dropped ? this.addAll(() => undefined, signal) : damaged;
   }
 
+  /** `reconcile` for who begins to write: whoever asks while one goes on shares the next one, which sees what they must see. */
+  async reconcileToWrite(): Promise<void> {
+    this.#nextLook ??= this.#looking.then(() => {
+      this.#nextLook = undefined;
+      const look = this.reconcile(new AbortController().signal);
+      this.#looking = look.catch(() => undefined);
+      return look;
+    });
+    await this.#nextLook;
+  }
+
   /** Adds every pack there is. */
   async addAll(progress: Progress, signal: AbortSignal): Promise<DamagedPack[]> {
     const damaged: DamagedPack[] = [];
+    const batch = new Batch(this.#parts.index);
     let bytesDone = 0;
     for await (const name of packNames(this.#parts)) {
       signal.throwIfAborted();
-      bytesDone += await this.#add(name, damaged);
+      bytesDone += await this.#add(name, damaged, batch);
       progress({ bytesDone, bytesTotal: 0, phase: 'indexing packs' });
     }
+    await batch.flush();
     return damaged;
   }
 
@@ -73,20 +122,22 @@ export class IndexKeeper {
     const names = await this.#parts.index.packNames(Uint8Array.of(shard));
     const unseen = new Set<string>();
     for (let at = 0; at < names.length; at += 32) unseen.add(names.toString('hex', at, at + 32));
+    const batch = new Batch(this.#parts.index);
     for await (const name of packNames(this.#parts, shard.toString(16).padStart(2, '0'))) {
-      if (!unseen.delete(name)) await this.#add(name, damaged);
+      if (!unseen.delete(name)) await this.#add(name, damaged, batch);
     }
+    await batch.flush();
     return unseen;
   }
 
   /** Adds a pack, or says why it can't be used; gives its size. */
-  async #add(name: string, damaged: DamagedPack[]): Promise<number> {
+  async #add(name: string, damaged: DamagedPack[], batch: Batch): Promise<number> {
     const key = packKey(name);
     const sizeBytes = await this.#parts.storage.size(key);
     if (sizeBytes === undefined) return 0;
     const directory = await readDirectory(this.#parts, name, sizeBytes);
     if (typeof directory === 'string') damaged.push({ key, reason: directory });
-    else await this.#parts.index.addPack(Buffer.from(name, 'hex'), directory, false);
+    else await batch.add(name, directory);
     return sizeBytes;
   }
 }

@@ -69,7 +69,7 @@ export class NativeRepository implements Repository {
   async openWriter(volumeBytes: number): Promise<NativeBackupWriter> {
     await this.requireWritable();
     // A block may only count as known while its pack is there: somebody may have removed packs since the last look.
-    await this.reconcile(new AbortController().signal);
+    await this.#keeper.reconcileToWrite();
     return new NativeBackupWriter(this.#parts, this.#packs, volumeBytes);
   }
 

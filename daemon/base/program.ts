@@ -1,6 +1,6 @@
 /** Runs a program of the operator with something on its stdin, and waits for its end.
- *  Promises: never rejects; no shell; it, and what it has started, ends after the time limit, when it is cancelled, and with the
- *  daemon. What it writes is not kept: it may hold secrets. Knows nothing of what the program is for. */
+ *  Promises: never rejects; no shell; it, and what it has started, ends after the time limit and when it is cancelled; the program
+ *  itself ends with the daemon, too. What it writes is not kept: it may hold secrets. Knows nothing of what the program is for. */
 
 import { spawn } from 'node:child_process';
 

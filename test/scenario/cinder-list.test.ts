@@ -4,7 +4,9 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { BackupValue } from '../../daemon/protocol/values.ts';
+import { clientMain, startClient } from '../support/client.ts';
 import { codeOfCall, type Daemon } from '../support/daemon.ts';
+import { run } from '../support/devices.ts';
 import { addNoise, daemonForTest, MiB, sourceOf, underWay } from '../support/fault-world.ts';
 
 async function idsOf(daemon: Daemon, ...words: string[]): Promise<string[]> {
@@ -150,6 +152,26 @@ test('set: --state error on a backup that is being restored cancels the restore'
   expect(await daemon.ended(job_id)).toMatchObject({ status: 'cancelled' });
   expect(await show(daemon, backup)).toMatchObject({ status: 'available' });
   expect((await daemon.call('volume.show', { volume: 'v' })).status).toMatch(/^error/);
+});
+
+test('set: a user of the project changes names and properties, and only an administrator sets a state', async () => {
+  const daemon = await daemonForTest({ settings: 'project_grants = ["uid:65534=default"]\n' });
+  const [a] = await four(daemon);
+  run('chmod', 'o+x', daemon.folder, daemon.stateDir);
+  run('chmod', 'o+rw', daemon.socketPath);
+  const setpriv = ['/usr/bin/setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+  const program = [...setpriv, process.execPath, clientMain];
+  const asUser = async (...words: string[]) =>
+    (await startClient(words, { env: { BASALT_SOCKET: daemon.socketPath }, program }).ended).status;
+  expect(await asUser('backup', 'set', a, '--name', 'mine', '--property', 'a=b')).toBe(0);
+  expect(await asUser('backup', 'set', a, '--state', 'error')).toBe(77);
+  expect(await asUser('volume', 'set', 'v', '--property', 'a=b')).toBe(0);
+  expect(await asUser('volume', 'set', 'v', '--state', 'available')).toBe(77);
+  expect(await asUser('snapshot', 'add', 'v', 's', sourceOf(daemon, 'w'))).toBe(77);
+  expect(await asUser('backup', 'set', a, '--name', 'theirs', '--project', 'other')).toBe(77);
+  expect(await show(daemon, a)).toMatchObject({ name: 'mine', status: 'available' });
+  expect(await asUser('backup', 'create', 'v', '--name', 'of-user', '--wait')).toBe(0);
+  expect(await show(daemon, 'of-user')).toMatchObject({ user_id: '65534' });
 });
 
 test('delete: several go on after a failure, which ends with how many failed', async () => {

@@ -1,10 +1,11 @@
 /** The way from a cinder.conf to a daemon that runs with what it says. */
 
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'smol-toml';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 
@@ -69,6 +70,27 @@ test('config import prints a file that config check takes, and that the daemon t
     expect(over.status).toBe(75);
     const { settings } = await daemon.call('config.show', {});
     expect(settings.find(({ name }) => name === 'max_operations')).toMatchObject({ value: 3 });
+  } finally {
+    await daemon.dispose();
+  }
+});
+
+test('a repository is made beside what Cinder keeps in its folder, and nothing of that is touched', async () => {
+  const backups = join(folder, 'backups');
+  const container = join(backups, '0b', '2a');
+  mkdirSync(container, { recursive: true });
+  writeFileSync(join(container, 'volume_x-00001'), 'of Cinder');
+  const driver = 'backup_driver = cinder.backup.drivers.posix.PosixBackupDriver';
+  const conf = cinderConf('[DEFAULT]', driver, `backup_posix_path = ${backups}`);
+  const { repository } = parse((await basaltd('config', 'import', conf)).stdout);
+  const daemon = await Daemon.start({ repository: String(repository) });
+  try {
+    const source = join(folder, 'beside.img');
+    writeFileSync(source, Buffer.alloc(4096, 9));
+    await daemon.addVolume('web', source);
+    await daemon.backUp('web');
+    expect(readdirSync(backups).sort()).toEqual(['0b', 'basalt']);
+    expect(readdirSync(container)).toEqual(['volume_x-00001']);
   } finally {
     await daemon.dispose();
   }

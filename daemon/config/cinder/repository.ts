@@ -1,4 +1,4 @@
-/** Where a Cinder keeps its backups, as the URL of a repository. Pure.
+/** Where a Cinder keeps its backups, as the URL of a repository within. Pure.
  *  Promises: gives a folder only where Cinder's driver writes to one on this host. */
 
 import { createHash } from 'node:crypto';
@@ -18,7 +18,9 @@ export const placeOptions: ReadonlySet<string> = new Set([
   'backup_mount_point_base',
 ]);
 
-const beside = 'Basalt keeps a repository of its own format there, beside what Cinder wrote';
+/** A native repository wants a folder of its own. */
+const ownFolder = 'basalt';
+const beside = 'Basalt keeps a repository of its own format in there, beside what Cinder wrote';
 
 /** Undefined where the file says nothing about it. `isGiven`: the option is in the file. */
 export function cinderPlace(look: Look, isGiven: (option: string) => boolean): CinderPlace | undefined {
@@ -27,7 +29,7 @@ export function cinderPlace(look: Look, isGiven: (option: string) => boolean): C
   if (driver === 'posix') {
     const path = look('backup_posix_path') ?? '';
     return path.startsWith('/')
-      ? { url: pathToFileURL(path).href, note: beside }
+      ? { url: pathToFileURL(join(path, ownFolder)).href, note: beside }
       : { refused: 'backup_posix_path is no absolute path' };
   }
   if (driver === 'nfs') {
@@ -35,7 +37,7 @@ export function cinderPlace(look: Look, isGiven: (option: string) => boolean): C
     if (share === undefined || share === '') return { refused: 'backup_share is missing' };
     if (!base.startsWith('/')) return { refused: 'backup_mount_point_base is no absolute path' };
     // The folder in which Cinder's library mounts the share.
-    const folder = join(base, createHash('md5').update(share).digest('hex'));
+    const folder = join(base, createHash('md5').update(share).digest('hex'), ownFolder);
     return {
       url: pathToFileURL(folder).href,
       note: `${beside}; mount the share there before basaltd starts`,

@@ -159,7 +159,7 @@ test('options of the backup service become the settings of Basalt', () => {
     ),
   ).toEqual({
     state_dir: '/srv/cinder',
-    repository: 'file:///srv/cinder/backup',
+    repository: 'file:///srv/cinder/backup/basalt',
     max_operations: 4,
     availability_zone: 'az-2',
     list_limit: 500,
@@ -208,7 +208,7 @@ test('the share of the NFS driver is where Cinder mounts it', () => {
   );
   // MD5 of the share, as the library names the folder.
   expect(parse(text)['repository']).toBe(
-    'file:///var/lib/cinder/backup_mount/df0808229363aad55c27da50c38d6328',
+    'file:///var/lib/cinder/backup_mount/df0808229363aad55c27da50c38d6328/basalt',
   );
   expect(text).toContain('mount the share there');
 });

@@ -46,8 +46,10 @@ export function recordOf(manifest: BackupManifest, repository: string, now: stri
 export function keepingLocal(fresh: BackupRecord, known: BackupRecord | undefined): BackupRecord {
   if (known === undefined || known.status === 'deleted' || known.root_digest !== fresh.root_digest)
     return fresh;
-  const { project_id, name, description, metadata, restore_volume_id } = known;
-  return { ...fresh, project_id, name, description, metadata, restore_volume_id };
+  const { project_id, user_id, host, availability_zone, name, description, metadata } = known;
+  const { restore_volume_id } = known;
+  const said = { name, description, metadata, restore_volume_id };
+  return { ...fresh, project_id, user_id, host, availability_zone, ...said };
 }
 
 const objectCount = ({ map, volume }: BackupManifest): number =>

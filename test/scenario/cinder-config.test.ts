@@ -83,7 +83,7 @@ test('a repository is made beside what Cinder keeps in its folder, and nothing o
   const driver = 'backup_driver = cinder.backup.drivers.posix.PosixBackupDriver';
   const conf = cinderConf('[DEFAULT]', driver, `backup_posix_path = ${backups}`);
   const { repository } = parse((await basaltd('config', 'import', conf)).stdout);
-  const daemon = await Daemon.start({ repository: String(repository) });
+  const daemon = await Daemon.start({ repository: typeof repository === 'string' ? repository : '' });
   try {
     const source = join(folder, 'beside.img');
     writeFileSync(source, Buffer.alloc(4096, 9));

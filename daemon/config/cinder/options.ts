@@ -31,7 +31,7 @@ export const leftOutOptions: Readonly<Record<string, LeftOut>> = {
     'a backup that is being made is its own reservation, and no crash leaves one over',
   ),
   backup_object_number_per_notification: because('progress is told by time alone: see progress_interval'),
-  backup_use_temp_snapshot: because('Basalt has no such setting yet'),
+  backup_use_temp_snapshot: because('a temporary snapshot is taken wherever the source can make one'),
   host: because('the name of this host is taken as the kernel has it'),
   ...all(
     'backup_manager backup_api_class backup_topic',

@@ -11,7 +11,7 @@ import { cpus, hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { native } from '../native/native.ts';
-import { GiB, MiB } from './base/bytes.ts';
+import { MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
 import { eventStopGraceMs, jobsUnderWayMax } from './base/limits.ts';
@@ -50,7 +50,7 @@ import type { Services } from './jobs/services.ts';
 import { recoverSnapshots } from './jobs/snapshots.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
-import { divideMemory, type MemoryShares } from './memory/shares.ts';
+import { divideMemory, type MemoryShares, regionSizes } from './memory/shares.ts';
 import { Rate } from './pipeline/rate.ts';
 import { openLocation, parseRepositoryUrl } from './repository/locations.ts';
 import { detachLoopsBelow } from './view/file-system-mount.ts';
@@ -253,12 +253,9 @@ async function closeView(view: View | undefined, services: Services, log: Logger
   await view?.close();
 }
 
-/** One array of Node holds no more; far less is needed to keep every device busy. */
-const arenaBytesMax = 4 * GiB;
-
 /** A limit beyond what the machine can give would only end in the kernel's hands. */
 function cappedMemory(limitBytes: number, log: Logger): number {
-  const usableBytes = Math.min(usableMemory(machineMemory()), arenaBytesMax);
+  const usableBytes = usableMemory(machineMemory());
   if (limitBytes <= usableBytes) return Math.floor(limitBytes / MiB) * MiB;
   log.warn({ limitBytes, usableBytes }, 'memory_limit is more than can be used here; it is capped');
   return usableBytes;
@@ -336,8 +333,9 @@ function openRepositories(
 
 function shareMemory(effective: EffectiveSettings, log: Logger): Promise<MemoryShares> {
   const { values } = effective;
-  const arena = native.allocateArena(cappedMemory(values.memory_limit, log));
-  return divideMemory(arena, systemClock, sharers(effective), values.view_dir !== null);
+  const sizes = regionSizes(cappedMemory(values.memory_limit, log));
+  const regions = sizes.map((bytes) => native.allocateArena(bytes));
+  return divideMemory(regions, systemClock, sharers(effective), values.view_dir !== null);
 }
 
 /** How many copies the memory is divided among. Without a limit of their number each gets what it would have by default. */

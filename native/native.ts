@@ -185,7 +185,7 @@ export interface FuseSession {
 }
 
 export interface Native {
-  /** At once. Zeroed, page-aligned memory outside V8's heap, given back when the process ends. */
+  /** At once. Zeroed, page-aligned memory outside V8's heap; resident where it was written to, given back when it is collected. */
   allocateArena(bytes: number): ArrayBuffer;
   /** At once. BLAKE3-256 of `bytes`: for pages, manifests and other small things. */
   hash(bytes: Uint8Array): Buffer;

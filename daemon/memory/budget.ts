@@ -1,8 +1,8 @@
-/** The one memory budget: an arena allocated once, lent in contiguous grants, first come first served.
+/** The one memory budget: regions of memory allocated once, lent in contiguous grants, first come first served.
  *
  *    admit ─(waits until the smallest working set is free)▶ grant ─▶ slices ─▶ release
  *
- *  Promises: the sum of all grants never exceeds the arena; a waiting request is never overtaken by a later one; a grant
+ *  Promises: the sum of all grants never exceeds the regions; a grant lies within one of them; a waiting request is never overtaken by a later one; a grant
  *  is at least what was asked for as the minimum. Knows nothing of what the bytes are used for. */
 
 import { assert } from '../base/assert.ts';
@@ -44,6 +44,7 @@ export interface BudgetReport {
 }
 
 interface Range {
+  readonly region: ArrayBuffer;
   offset: number;
   length: number;
 }
@@ -56,20 +57,28 @@ interface Waiting {
 }
 
 export class Budget {
-  readonly #arena: ArrayBuffer;
+  readonly #regions: readonly ArrayBuffer[];
   readonly #clock: Clock;
-  /** Free ranges in order of offset; neighbours are merged. */
+  /** Free ranges in order of region and offset; neighbours are merged. */
   #free: Range[];
   readonly #leases = new Map<Grant, BudgetLine>();
   readonly #waiting: Waiting[] = [];
   #reservedBytes = 0;
   #peakBytes = 0;
 
-  constructor(arena: ArrayBuffer, clock: Clock) {
-    assert(arena.byteLength % unitBytes === 0, 'the arena is whole units');
-    this.#arena = arena;
+  constructor(regions: readonly ArrayBuffer[], clock: Clock) {
+    assert(
+      regions.every(({ byteLength }) => byteLength % unitBytes === 0),
+      'a region is whole units',
+    );
+    this.#regions = regions;
     this.#clock = clock;
-    this.#free = [{ offset: 0, length: arena.byteLength }];
+    this.#free = regions.map((region) => ({ region, offset: 0, length: region.byteLength }));
+  }
+
+  /** The largest grant that there can be. */
+  get grantBytesMax(): number {
+    return Math.max(...this.#regions.map(({ byteLength }) => byteLength));
   }
 
   /** Waits for memory; `onWait` is told the place in the line, from 1 on, if there is a line, and each time it changes.
@@ -79,7 +88,7 @@ export class Budget {
     signal?: AbortSignal,
     onWait: (place: number) => void = () => undefined,
   ): Promise<Grant> {
-    if (roundUp(wish.bytesMin, unitBytes) > this.#arena.byteLength) {
+    if (roundUp(wish.bytesMin, unitBytes) > this.grantBytesMax) {
       throw new Fault(
         'MEMORY_BUDGET',
         `Cannot run "${wish.owner}": it needs more memory than memory_limit allows`,
@@ -91,7 +100,7 @@ export class Budget {
 
   report(): BudgetReport {
     return {
-      limitBytes: this.#arena.byteLength,
+      limitBytes: this.#regions.reduce((sum, { byteLength }) => sum + byteLength, 0),
       reservedBytes: this.#reservedBytes,
       peakBytes: this.#peakBytes,
       leases: [...this.#leases.values()],
@@ -163,7 +172,7 @@ export class Budget {
     }
     if (best === undefined) return undefined;
     const length = Math.min(best.length, most);
-    const taken: Range = { offset: best.offset, length };
+    const taken: Range = { region: best.region, offset: best.offset, length };
     best.offset += length;
     best.length -= length;
     if (best.length === 0) this.#free.splice(this.#free.indexOf(best), 1);
@@ -177,7 +186,7 @@ export class Budget {
       slice: (bytes) => {
         assert(used + bytes <= range.length, `"${owner}" stays within its grant`);
         used += bytes;
-        return new Uint8Array(this.#arena, range.offset + used - bytes, bytes);
+        return new Uint8Array(range.region, range.offset + used - bytes, bytes);
       },
       release: () => {
         if (this.#leases.delete(grant)) this.#giveBack(range);
@@ -191,11 +200,13 @@ export class Budget {
 
   #giveBack(range: Range): void {
     this.#reservedBytes -= range.length;
-    const ranges = [...this.#free, range].sort((a, b) => a.offset - b.offset);
+    const place = ({ region }: Range) => this.#regions.indexOf(region);
+    const ranges = [...this.#free, range].sort((a, b) => place(a) - place(b) || a.offset - b.offset);
     this.#free = [];
     for (const next of ranges) {
       const last = this.#free.at(-1);
-      if (last !== undefined && last.offset + last.length === next.offset) last.length += next.length;
+      if (last?.region === next.region && last.offset + last.length === next.offset)
+        last.length += next.length;
       else this.#free.push({ ...next });
     }
     this.#serve();

@@ -1,7 +1,7 @@
 /** How the one budget is divided: what is lent for the life of the daemon, and how much one copy may take.
  *  Promises: the shares fit the smallest `memory_limit` that the settings allow. */
 
-import { KiB, MiB, roundUp } from '../base/bytes.ts';
+import { GiB, KiB, MiB, roundUp } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { segmentBytes, viewScratchSlots, viewSlotBytes } from '../base/limits.ts';
 import { Budget } from './budget.ts';
@@ -27,14 +27,26 @@ export interface MemoryShares {
 
 const none = new Uint8Array(0);
 
+/** One array of Node holds little more, and what is lent in one piece is far less. */
+const regionBytesMax = 2 * GiB;
+/** The view's cache is one piece, and leaves room beside it. */
+const viewCacheBytesMax = 1 * GiB;
+
+/** Sizes of the regions that a limit is made of, in whole MiB: as few as can be, and about as large as each other. */
+export function regionSizes(limitBytes: number): number[] {
+  const count = Math.max(1, Math.ceil(limitBytes / regionBytesMax));
+  const units = Math.floor(limitBytes / MiB);
+  return Array.from({ length: count }, (_, i) => Math.floor((units + i) / count) * MiB);
+}
+
 export async function divideMemory(
-  arena: ArrayBuffer,
+  regions: readonly ArrayBuffer[],
   clock: Clock,
   operationsMax: number,
   withView: boolean,
 ): Promise<MemoryShares> {
-  const budget = new Budget(arena, clock);
-  const limit = arena.byteLength;
+  const budget = new Budget(regions, clock);
+  const limit = budget.report().limitBytes;
   const lend = async (owner: string, bytes: number): Promise<Uint8Array> => {
     const grant = await budget.admit({ owner, bytesMin: bytes, bytesMax: bytes });
     return grant.slice(bytes);
@@ -44,7 +56,9 @@ export async function divideMemory(
     input: await lend('repository check', segmentBytes),
     output: await lend('repository check', segmentBytes),
   };
-  const viewCache = withView ? await lend('view cache', roundUp(limit / 8, viewSlotBytes)) : none;
+  const viewCache = withView
+    ? await lend('view cache', roundUp(Math.min(viewCacheBytesMax, limit / 8), viewSlotBytes))
+    : none;
   const viewScratch = withView ? await lend('view reads', viewScratchSlots * viewSlotBytes) : none;
   const copyBytes =
     Math.floor((limit - budget.report().reservedBytes) / operationsMax / segmentBytes) * segmentBytes;

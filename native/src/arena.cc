@@ -1,4 +1,5 @@
-// The one arena: page-aligned memory outside V8's heap, and outside malloc's, so that what is lent is what is resident.
+// Regions of the arena: page-aligned memory outside V8's heap, and outside malloc's, so that what is lent is what is resident.
+// What nobody has written to takes no memory.
 #include <sys/mman.h>
 
 #include "capability.h"
@@ -8,7 +9,7 @@ namespace {
 
 Napi::Value AllocateArena(const Napi::CallbackInfo& info) {
   size_t bytes = static_cast<size_t>(basalt::NumberOf(info[0]));
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     throw basalt::MakeError(info.Env(), basalt::Failure{basalt::ErrnoName(errno), "mmap", errno, -1});
   }

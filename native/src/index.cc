@@ -14,11 +14,12 @@ MDB_val Value(const void* data, size_t length) { return MDB_val{length, const_ca
 // Corrupt blocks that are remembered: 32 bytes each and some; beyond, a later check finds them again.
 constexpr size_t kSuspectsMax = 100000;
 
-// A look-up maps a few pages, and the kernel their neighbours: after so many the memory is some 30 MiB at most.
-constexpr size_t kLookUpsKept = 256;
+// A look-up maps a page a level of the tree, and the kernel 15 neighbours with each: after so many the memory is some 24 MiB at
+// most, with 100 million blocks. A block that is added is looked up first.
+constexpr size_t kLookUpsKept = 128;
 
-// Blocks that are added before the pages that their places were looked up in are let go of.
-constexpr size_t kAddsKept = 4096;
+// Blocks that go in one transaction: it keeps every page that it changes in memory until its end.
+constexpr size_t kDroppedInARow = 4096;
 
 // Blocks that are looked at in one transaction: some 40 MiB of pages.
 constexpr size_t kLookedInARow = 500000;
@@ -191,7 +192,7 @@ int Index::AddPacks(const uint8_t* names, const uint32_t* counts, size_t packs, 
   });
   for (size_t i = 0; i < blocks.size() && !status; i++) {
     status = AddBlock(txn, blocks[i].second, *blocks[i].first, verified);
-    if ((i + 1) % kAddsKept == 0) ReleaseMapped(mapping_, path_);
+    if ((i + 1) % kLookUpsKept == 0) ReleaseMapped(mapping_, path_);
   }
   status = End(txn, status);
   ReleaseMapped(mapping_, path_);
@@ -272,7 +273,7 @@ int Index::DropSome(MDB_txn* txn, const std::unordered_set<uint32_t>& numbers, A
   MDB_val key = Value(next->data(), next->size()), value;
   int step = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
   for (size_t looked = 0, dropped = 0; !step && !status; looked++) {
-    if (looked >= kLookedInARow || dropped >= kAddsKept) {
+    if (looked >= kLookedInARow || dropped >= kDroppedInARow) {
       std::memcpy(next->data(), key.mv_data, std::min(key.mv_size, next->size()));
       break;
     }

@@ -106,7 +106,7 @@ test('who waits is told why, and again when the line before it gets shorter', as
 
 test('who waits for memory is told its place, and again when it changes', async () => {
   const unit = 64 * 1024;
-  const budget = new Budget(new ArrayBuffer(2 * unit), systemClock);
+  const budget = new Budget([new ArrayBuffer(2 * unit)], systemClock);
   const wish = (bytes: number) => ({ owner: 'test', bytesMin: bytes, bytesMax: bytes });
   const all = await budget.admit(wish(2 * unit));
   const told: string[] = [];

@@ -42,7 +42,7 @@ import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
-import { recoverBackups, recoverJobs, resumeJobs } from './jobs/recover.ts';
+import { recoverBackups, recoverJobs, removeTemporary, resumeJobs } from './jobs/recover.ts';
 import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
 import { ServiceState } from './jobs/service-state.ts';
@@ -180,7 +180,8 @@ function startJobs(catalog: Catalog, { values }: EffectiveSettings, log: Logger)
     ...eventRetries,
   });
   events.follow((event) => command.push(event));
-  const jobs = new Jobs({ catalog, clock: systemClock, log, observe: (...told) => events.observe(...told) });
+  const observe = (...told: Parameters<Events['observe']>) => events.observe(...told);
+  const jobs = new Jobs({ catalog, clock: systemClock, log, observe, removeTemporary });
   return { events, command, jobs };
 }
 

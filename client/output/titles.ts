@@ -26,6 +26,8 @@ export const volumeTitles = {
   metadata: 'Properties',
   previous_status: 'Previous Status',
   encryption_key_id: 'Encryption Key ID',
+  written_bytes: 'Written By Restores',
+  written_ranges: 'Written Ranges',
 } as const satisfies Record<keyof VolumeValue, string>;
 
 export const snapshotTitles = {

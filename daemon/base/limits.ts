@@ -62,6 +62,8 @@ export const loopGoneTimeoutMs = 3000;
 /** Jobs that have not ended, and ended ones that are remembered. */
 export const jobsUnderWayMax = 1000;
 export const jobsRememberedMax = 1000;
+/** Ranges of a target that are remembered as changed; beyond, neighbours are joined. */
+export const writtenRangesMax = 256;
 /** Entries in the history of a job. */
 export const jobEventsMax = 64;
 /** How long a cancelled job may take to end by itself, before it is ended over its head: what hangs in a device goes on in the dark. */

@@ -22,6 +22,8 @@ export interface VolumeRecord {
   readonly size_bytes: number;
   readonly created_at: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** What failed or cancelled restores have changed on it; absent or null where nothing is left of them. */
+  readonly written_ranges?: WrittenRanges | null;
   /** Set where what is on the source is encrypted by this key. */
   readonly encryption_key_id: string | null;
 }
@@ -216,6 +218,8 @@ export interface RestoreCheckpoint {
     readonly unchanged_bytes: number;
   };
   readonly written: WrittenRanges;
+  /** False where more may have been written behind `position`. */
+  readonly last: boolean;
 }
 
 export type Checkpoint = BackupCheckpoint | RestoreCheckpoint;

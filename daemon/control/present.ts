@@ -7,10 +7,20 @@ import type { BackupValue, JobValue, MountValue, SnapshotValue, VolumeValue } fr
 
 const sizeInGiB = (bytes: number): number => Math.ceil(bytes / GiB);
 
-export const presentVolume = (record: VolumeRecord): VolumeValue => ({
-  ...record,
-  metadata: { ...record.metadata },
-  size: sizeInGiB(record.size_bytes),
+export function presentVolume({ written_ranges: written, ...record }: VolumeRecord): VolumeValue {
+  return {
+    ...record,
+    metadata: { ...record.metadata },
+    size: sizeInGiB(record.size_bytes),
+    written_ranges: (written?.ranges ?? []).map((range) => ({ ...range })),
+    written_bytes: written?.total_bytes ?? 0,
+  };
+}
+
+/** For lists: the ranges may be many, and `volume show` has them. */
+export const presentListedVolume = (record: VolumeRecord): VolumeValue => ({
+  ...presentVolume(record),
+  written_ranges: [],
 });
 
 export function presentSnapshot(record: SnapshotRecord): SnapshotValue {

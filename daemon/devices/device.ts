@@ -40,8 +40,15 @@ export interface Target {
   readonly sizeBytes: number;
   /** True where every byte is known to read as zero (a file made just now): zeros need no write. */
   readonly blank: boolean;
-  /** Makes everything written durable, gives a new file its name, and closes. */
-  commit(): Promise<void>;
+  /** The same text after a restart only for the same thing. */
+  readonly identity: string;
+  /** Makes everything written so far durable. */
+  sync(): Promise<void>;
+  /** Makes everything written durable, gives a new file its name, and closes. `before`: called before the name is given; what it
+   *  throws is thrown on. */
+  commit(before?: () => void): Promise<void>;
+  /** Closes, and leaves a file in the making to be gone on with. */
+  leave(): Promise<void>;
   /** Closes without the promise of durability; a file made by `openTarget` is removed again. */
   abort(): Promise<void>;
 }

@@ -10,9 +10,10 @@ import { errnoOf, Fault } from '../base/faults.ts';
 import { syncFolder } from '../base/files.ts';
 import { claim, type Release } from './claims.ts';
 import type { OpenTargetOptions, Target } from './device.ts';
-import { type DeviceUrl, formatDeviceUrl } from './device-url.ts';
+import { type DeviceUrl, formatDeviceUrl, parseDeviceUrl } from './device-url.ts';
 import { targetOpenFault, targetWriteFault } from './faults.ts';
 import type { DeviceParts } from './open-checked.ts';
+import { fileIdentity } from './target-identity.ts';
 
 const newFileMode = 0o600;
 
@@ -100,13 +101,15 @@ const existsFault = (names: Names): Fault =>
     `Cannot give the restored file its name "${names.final}": somebody made one meanwhile`,
   );
 
-function makeTarget(
+async function makeTarget(
   parts: DeviceParts,
   names: Names,
   handle: FileHandle,
   sizeBytes: number,
   release: Release,
-): Target {
+): Promise<Target> {
+  const { dev, ino } = await handle.stat({ bigint: true });
+  const identity = fileIdentity(dev, ino, sizeBytes);
   let open = true;
   const shut = async (): Promise<void> => {
     open = false;
@@ -116,10 +119,16 @@ function makeTarget(
       release();
     }
   };
-  async function commit(): Promise<void> {
+  async function sync(): Promise<void> {
+    await parts.native.sync(handle.fd).catch((thrown: unknown) => {
+      throw targetWriteFault(names.url, thrown);
+    });
+  }
+  async function commit(before?: () => void): Promise<void> {
     if (!open) return;
+    await sync();
+    before?.();
     try {
-      await parts.native.sync(handle.fd);
       await giveName(names);
       await syncFolder(names.folder);
       await shut();
@@ -137,7 +146,10 @@ function makeTarget(
       await shut();
     }
   }
-  return { url: names.url, fd: handle.fd, sizeBytes, blank: true, commit, abort };
+  const leave = async (): Promise<void> => {
+    if (open) await shut();
+  };
+  return { url: names.url, fd: handle.fd, sizeBytes, blank: true, identity, sync, commit, abort, leave };
 }
 
 export async function openNewFile(
@@ -155,9 +167,51 @@ export async function openNewFile(
   try {
     await options.onTemporary?.(names.temporary);
     const handle = await makeFile(names, options.sizeBytes);
-    return makeTarget(parts, names, handle, options.sizeBytes, release);
+    return await makeTarget(parts, names, handle, options.sizeBytes, release);
   } catch (thrown) {
     release();
     throw targetOpenFault(names.url, thrown);
   }
+}
+
+export interface ReopenOptions {
+  readonly temporary: string;
+  /** What the file in the making was. */
+  readonly identity: string;
+  readonly sizeBytes: number;
+}
+
+/** A file in the making that an earlier process has left: as a target; "named" where it has its final name by now; undefined where
+ *  it is not there, or is not what was left. TARGET_EXISTS where somebody has taken the final name. */
+export async function reopenNewFile(
+  parts: DeviceParts,
+  text: string,
+  { temporary, identity, sizeBytes }: ReopenOptions,
+): Promise<Target | 'named' | undefined> {
+  const url = parseDeviceUrl(text);
+  const folder = await realpath(dirname(url.path)).catch(() => undefined);
+  const name = basename(url.path);
+  const ours = isPartialName(temporary) && basename(temporary).startsWith(`.${name}.basalt-`);
+  if (folder === undefined || dirname(temporary) !== folder || !ours) return undefined;
+  const names = { url: formatDeviceUrl('file', url.path), folder, final: join(folder, name), temporary };
+  const final = await lstat(names.final, { bigint: true }).catch(() => undefined);
+  if (final !== undefined) {
+    if (fileIdentity(final.dev, final.ino, Number(final.size)) !== identity) throw existsFault(names);
+    await removeName(temporary);
+    await syncFolder(folder);
+    return 'named';
+  }
+  const release = claim(`new ${names.final}`, 'write');
+  if (release === undefined) throw new Fault('TARGET_BUSY', `Cannot make "${names.url}": it is being made`);
+  const handle = await open(temporary, constants.O_RDWR | constants.O_NOFOLLOW).catch(() => undefined);
+  const stats = await handle?.stat({ bigint: true });
+  const whole =
+    stats?.isFile() === true &&
+    stats.nlink === 1n &&
+    stats.uid === BigInt(process.geteuid?.() ?? 0) &&
+    fileIdentity(stats.dev, stats.ino, Number(stats.size)) === identity;
+  if (handle !== undefined && whole) return makeTarget(parts, names, handle, sizeBytes, release);
+  await handle?.close();
+  release();
+  return undefined;
 }

@@ -15,6 +15,7 @@ import { findUses } from './in-use.ts';
 import { identityKey, type Located, locate, type Place } from './locate.ts';
 import { openNewFile } from './new-file.ts';
 import { type DeviceParts, openPlace, ReplacedMeanwhile, sizeOf } from './open-checked.ts';
+import { targetIdentity } from './target-identity.ts';
 
 const anyWriteBit = 0o222;
 
@@ -101,13 +102,14 @@ async function checkOpened(
   return sizeBytes;
 }
 
-function makeTarget(
+async function makeTarget(
   parts: DeviceParts,
   place: Place,
   handle: FileHandle,
   sizeBytes: number,
   release: Release,
-): Target {
+): Promise<Target> {
+  const identity = await targetIdentity(place.identity, handle, sizeBytes);
   let open = true;
   async function abort(): Promise<void> {
     if (!open) return;
@@ -120,14 +122,19 @@ function makeTarget(
       release();
     }
   }
-  async function commit(): Promise<void> {
-    if (!open) return;
+  async function sync(): Promise<void> {
     await parts.native.sync(handle.fd).catch((thrown: unknown) => {
       throw targetWriteFault(place.url, thrown);
     });
+  }
+  async function commit(before?: () => void): Promise<void> {
+    if (!open) return;
+    await sync();
+    before?.();
     await abort();
   }
-  return { url: place.url, fd: handle.fd, sizeBytes, blank: false, commit, abort };
+  const { url } = place;
+  return { url, fd: handle.fd, sizeBytes, blank: false, identity, sync, commit, abort, leave: abort };
 }
 
 async function openExisting(parts: DeviceParts, place: Place, options: OpenTargetOptions): Promise<Target> {
@@ -138,7 +145,7 @@ async function openExisting(parts: DeviceParts, place: Place, options: OpenTarge
   try {
     handle = await openForWriting(parts, place);
     const sizeBytes = await checkOpened(parts, place, handle, options.sizeBytes);
-    return makeTarget(parts, place, handle, sizeBytes, release);
+    return await makeTarget(parts, place, handle, sizeBytes, release);
   } catch (thrown) {
     await handle?.close();
     release();

@@ -24,7 +24,8 @@ import type { Checkpoint, JobKind, JobRecord } from '../catalog/records.ts';
 import { jobStatus } from '../catalog/statuses.ts';
 import type { JobStage } from './events.ts';
 import { withEvent } from './history.ts';
-import type { JobContext, JobOrder } from './job-order.ts';
+import { contextOf } from './job-context.ts';
+import type { JobOrder } from './job-order.ts';
 import { Live } from './live.ts';
 import { endedReport, type JobReport } from './report.ts';
 
@@ -34,6 +35,8 @@ export interface JobsParts {
   readonly log: Logger;
   /** Told of what becomes of each job; `look` gives its report of the moment. */
   readonly observe?: (stage: JobStage, look: () => JobReport) => void;
+  /** Removes what a job had journaled as temporary, where it is still there. */
+  readonly removeTemporary?: (path: string) => Promise<unknown>;
 }
 
 /** What a job is told as whose end could not be recorded: told only, never written. */
@@ -216,7 +219,7 @@ export class Jobs {
   /** Runs the order. Where it hangs after a cancellation or the stop, it is left behind. */
   #outcomeOf(live: Live, order: JobOrder): Promise<Outcome> {
     const { log } = this.#parts;
-    const running = order.run(this.#contextOf(live)).then(
+    const running = order.run(contextOf(live, this.#parts.catalog, () => this.#beat())).then(
       (result): Outcome => ({ result, fault: undefined, left: false }),
       (thrown: unknown): Outcome => {
         const fault = toFault(thrown);
@@ -259,6 +262,7 @@ export class Jobs {
     const tail = running
       .then(async () => {
         log.info({ job: id }, 'What a job had left hanging has come back');
+        await this.#removeTemporary(live);
         const record = catalog.get('jobs', id);
         if (record === undefined || !jobStatus.hasEnded(record.status)) return;
         await catalog.commit((changes) => changes.put('jobs', { ...record, temporary_path: null }));
@@ -286,6 +290,7 @@ export class Jobs {
   async #end(live: Live, order: JobOrder, { result, fault, left }: Outcome): Promise<void> {
     const { log, catalog } = this.#parts;
     const { id, kind } = live.record;
+    if (!left) await this.#removeTemporary(live);
     const status = fault === undefined ? 'done' : fault.code === 'CANCELLED' ? 'cancelled' : 'failed';
     live.move(status, {
       finished_at: this.#now(),
@@ -315,6 +320,14 @@ export class Jobs {
     log.info({ job: id, kind, status, fault: fault?.code, why: fault?.message }, 'A job has ended');
   }
 
+  /** A run that never began, or began with what an earlier daemon had made, may have left it. */
+  async #removeTemporary({ record: { id, temporary_path } }: Live): Promise<void> {
+    if (temporary_path === null) return;
+    await this.#parts.removeTemporary?.(temporary_path).catch((thrown: unknown) => {
+      this.#parts.log.error({ job: id, err: thrown }, 'Cannot remove what a job had made for itself');
+    });
+  }
+
   /** A rebuild empties the index and replaces records: nothing else may read the one or write the other meanwhile. */
   #refuseDuringRebuild(kind: JobKind): void {
     if (kind === 'unmount') return;
@@ -326,63 +339,16 @@ export class Jobs {
     }
   }
 
-  #contextOf(live: Live): JobContext {
-    const { catalog, clock } = this.#parts;
-    const alive = () => {
-      this.lastProgressAtMs = clock.now();
-    };
-    /** What a run that was left behind has to say is of no interest any more. */
-    const record = async (change: (changes: Changes) => void) => {
-      if (!live.left) await catalog.commit(change);
-    };
-    return {
-      id: live.record.id,
-      project: live.record.project_id,
-      signal: live.controller.signal,
-      rate: live.rate,
-      resumed: live.record.history.some(({ event }) => event === 'interrupted'),
-      checkpoint: live.checkpoint,
-      temporaryPath: live.record.temporary_path,
-      progress: (done) => {
-        alive();
-        live.advance(done);
-      },
-      waitFor: (what) => {
-        alive();
-        live.wait(what);
-      },
-      started: () => {
-        live.wait(null);
-        return record((changes) => changes.put('jobs', live.record));
-      },
-      saveCheckpoint: (checkpoint) => {
-        alive();
-        live.checkpoint = checkpoint;
-        const { bytesDone, bytesTotal } = live;
-        live.record = { ...live.record, bytes_done: bytesDone, bytes_total: bytesTotal };
-        return record((changes) => {
-          changes.put('jobs', live.record);
-          changes.put('checkpoints', { ...checkpoint, id: live.record.id });
-        });
-      },
-      note: (event, detail) => live.note(event, detail),
-      account: (account) => {
-        live.account = account;
-      },
-      journalTemporary: (path) => {
-        live.record = { ...live.record, temporary_path: path };
-        return record((changes) => changes.put('jobs', live.record));
-      },
-      commit: () => live.commit(),
-    };
-  }
-
   #forgetOldest(changes: Changes): void {
     const tooMany = this.#parts.catalog.count('jobs') - jobsRememberedMax;
     if (tooMany <= 0) return;
     const ended = [...this.#parts.catalog.all('jobs')].filter(({ status }) => jobStatus.hasEnded(status));
     ended.sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
     for (const { id } of ended.slice(0, tooMany + 64)) changes.remove('jobs', id);
+  }
+
+  #beat(): void {
+    this.lastProgressAtMs = this.#parts.clock.now();
   }
 
   #now(): string {

@@ -7,7 +7,7 @@ import { Fault, faults, toFault } from '../base/faults.ts';
 import { failReasonLengthMax, jobCrashesMax } from '../base/limits.ts';
 import type { Changes } from '../catalog/catalog.ts';
 import { recordOf } from '../catalog/rebuild.ts';
-import type { BackupRecord, JobPlan, JobRecord } from '../catalog/records.ts';
+import type { BackupRecord, Checkpoint, JobPlan, JobRecord } from '../catalog/records.ts';
 import { backupStatus, jobStatus, volumeStatus } from '../catalog/statuses.ts';
 import { isPartialName } from '../devices/new-file.ts';
 import { isSnapshotPath } from '../devices/snapshot.ts';
@@ -32,7 +32,7 @@ export async function recoverJobs(services: Local): Promise<string[]> {
       if (job.volume_id !== null) lockedBy.add(job.volume_id);
       continue;
     }
-    if (job.temporary_path !== null) done.push(await removePartial(job.temporary_path));
+    if (job.temporary_path !== null) done.push(await removeTemporary(job.temporary_path));
     if (!ended) done.push(await markInterrupted(services, job));
     else if (job.temporary_path !== null)
       await catalog.commit((changes) => changes.put('jobs', { ...job, temporary_path: null }));
@@ -50,7 +50,8 @@ export async function recoverJobs(services: Local): Promise<string[]> {
   return done;
 }
 
-async function removePartial(path: string): Promise<string> {
+/** What a job made for itself: a file in the making, or a temporary snapshot. Nothing else is ever removed. */
+export async function removeTemporary(path: string): Promise<string> {
   if (!isPartialName(path) && !isSnapshotPath(path)) return `Left "${path}" alone: it is not ours`;
   return rm(path, { force: true }).then(
     () => `Removed "${path}", which a job had made for itself`,
@@ -82,7 +83,7 @@ export async function resumeJobs(services: Services): Promise<{ id: string; kind
     if (job.plan === null) continue;
     const checkpoint = catalog.get('checkpoints', job.id);
     const record = interrupted(job, checkpoint?.position ?? 0, timestamp(services.clock));
-    const order = orderFor(services, record, job.plan);
+    const order = orderFor(services, record, job.plan, checkpoint);
     const occupied = occupiedByJob(services, job);
     if (occupied !== null) services.busyVolumes.add(occupied);
     await jobs.adopt(record, order, checkpoint);
@@ -106,17 +107,27 @@ function interrupted(job: JobRecord, position: number, now: string): JobRecord {
   return withEvent(queued, now, 'interrupted', `the daemon was killed; byte ${position} is durable`);
 }
 
-function orderFor(services: Services, record: JobRecord, plan: JobPlan): JobOrder {
-  const order = orderOf(services, record, plan);
+function orderFor(
+  services: Services,
+  record: JobRecord,
+  plan: JobPlan,
+  checkpoint: Checkpoint | undefined,
+): JobOrder {
+  const order = orderOf(services, record, plan, checkpoint);
   const { count, position } = record.crashes;
   if (count < jobCrashesMax) return order;
   const message = `Gave up job "${record.id}": the daemon was killed ${count} times while it was at byte ${position}`;
   return { ...order, run: () => Promise.reject(new Fault('JOB_CRASHED', message)) };
 }
 
-function orderOf(services: Services, record: JobRecord, plan: JobPlan): JobOrder {
+function orderOf(
+  services: Services,
+  record: JobRecord,
+  plan: JobPlan,
+  checkpoint: Checkpoint | undefined,
+): JobOrder {
   if (plan.kind === 'backup') return backupOrder(services, record, plan);
-  if (plan.kind === 'restore') return restoreOrder(services, record, plan);
+  if (plan.kind === 'restore') return restoreOrder(services, record, plan, checkpoint);
   return deleteOrder(services, record, plan);
 }
 

@@ -3,17 +3,18 @@
  *  status. */
 
 import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { Fault } from '../base/faults.ts';
 import type { Changes } from '../catalog/catalog.ts';
-import type { BackupRecord, JobPlan, JobRecord } from '../catalog/records.ts';
+import type { BackupRecord, Checkpoint, JobPlan, JobRecord } from '../catalog/records.ts';
 import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
-import { isPartialName } from '../devices/new-file.ts';
-import { openTarget } from '../devices/target.ts';
+import type { Target } from '../devices/device.ts';
 import type { BackupManifest } from '../format/manifest.ts';
+import { isInterrupted } from '../pipeline/checkpoints.ts';
 import { restore } from '../pipeline/restore.ts';
+import { Written } from '../pipeline/written.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { afterRestore, newVolume } from './restore-rules.ts';
+import { openRestoreTarget } from './restore-target.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type RestorePlan = Extract<JobPlan, { kind: 'restore' }>;
@@ -23,10 +24,12 @@ export function restoreOrder(
   services: Services,
   record: Pick<JobRecord, 'project_id' | 'backup_id' | 'volume_id'>,
   plan: RestorePlan,
+  checkpoint?: Checkpoint,
 ): JobOrder {
   const { catalog } = services;
   const { project_id, backup_id, volume_id } = record;
   let manifest: BackupManifest | undefined;
+  let written = checkpoint?.kind === 'restore' ? new Written(checkpoint.written) : undefined;
   return {
     kind: 'restore',
     project_id,
@@ -39,7 +42,9 @@ export function restoreOrder(
       const backup = catalog.get('backups', backup_id ?? '');
       if (backup === undefined)
         throw new Fault('BACKUP_UNKNOWN', `Cannot go on with the restore: backup "${backup_id}" has gone`);
-      return runRestore(services, context, backup, plan, (read) => {
+      const volume = catalog.get('volumes', volume_id ?? '');
+      written ??= new Written(volume?.written_ranges);
+      return runRestore(services, context, { backup, plan, written }, (read) => {
         manifest = read;
       });
     },
@@ -52,8 +57,8 @@ export function restoreOrder(
         services.busyVolumes.delete(volume.id);
         const after =
           backup === undefined || restored === undefined
-            ? volumeStatus.move(volume, 'error_restoring')
-            : afterRestore(volume, backup, restored);
+            ? volumeStatus.move(volume, 'error_restoring', { written_ranges: written?.report() ?? null })
+            : { ...afterRestore(volume, backup, restored), written_ranges: null };
         changes.put('volumes', after);
       } else if (backup !== undefined && restored !== undefined) {
         registerNew(services, changes, plan, backup, restored);
@@ -83,41 +88,33 @@ function releaseBackup(services: Services, changes: Changes, backup: BackupRecor
   changes.put('backups', backupStatus.move(backup, 'available', { updated_at: timestamp(services.clock) }));
 }
 
+interface RestoreRun {
+  readonly backup: BackupRecord;
+  readonly plan: RestorePlan;
+  readonly written: Written;
+}
+
 async function runRestore(
   services: Services,
   context: JobContext,
-  backup: BackupRecord,
-  plan: RestorePlan,
+  { backup, plan, written }: RestoreRun,
   onManifest: (manifest: BackupManifest) => void,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { signal, progress, journalTemporary } = context;
   const repository = await repositoryFor(services, context, backup.repository, 'read');
   return withMemory(services, context, 'restore', async (grant) => {
     const manifest = await repository.manifest(backup.id);
     onManifest(manifest);
     const image = repository.openImage(manifest);
-    const { force, differential } = plan;
-    if (context.temporaryPath !== null && isPartialName(context.temporaryPath))
-      await rm(context.temporaryPath, { force: true });
-    const target = await openTarget(services, plan.target, {
-      sizeBytes: image.sizeBytes,
-      force,
-      onTemporary: journalTemporary,
-    });
+    const { sizeBytes } = image;
+    const { force, target: url } = plan;
+    const order = { url, sizeBytes, force, written };
+    const opened = await openRestoreTarget(services, context, order);
+    if (opened === undefined) return { backup_id: backup.id, target: plan.target, restored_bytes: sizeBytes };
+    const { target } = opened;
+    if (!target.blank) context.account(() => accountOf(backup, target, opened.written));
     try {
-      const { native } = services;
-      const counts = await restore({
-        image,
-        target,
-        native,
-        differential,
-        grant,
-        progress,
-        signal,
-        rates: [context.rate, services.rates.write],
-        copies: () => services.operations.running,
-      });
-      await target.commit();
+      const counts = await restore({ ...copyParts(services, context, plan), ...opened, image, grant });
+      await target.commit(() => context.commit());
       return {
         backup_id: backup.id,
         target: target.url,
@@ -128,8 +125,30 @@ async function runRestore(
         tail_bytes: counts.tailBytes,
       };
     } catch (thrown) {
-      await target.abort();
+      // A file in the making stays for the next start of the daemon.
+      await (isInterrupted(context.signal) ? target.leave() : target.abort());
       throw thrown;
     }
   });
 }
+
+const copyParts = (services: Services, { signal, progress, rate }: JobContext, plan: RestorePlan) => ({
+  native: services.native,
+  differential: plan.differential,
+  progress,
+  signal,
+  rates: [rate, services.rates.write],
+  copies: () => services.operations.running,
+});
+
+/** What is to be told of a restore that does not get to its end. */
+const accountOf = (backup: BackupRecord, target: Target, written: Written) => {
+  const { ranges, total_bytes, exact } = written.report();
+  return {
+    backup_id: backup.id,
+    target: target.url,
+    written_ranges: ranges,
+    written_ranges_bytes: total_bytes,
+    written_ranges_exact: exact,
+  };
+};

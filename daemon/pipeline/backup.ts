@@ -16,7 +16,7 @@ import {
   type ManifestFields,
   type Repository,
 } from '../repository/repository.ts';
-import { Checkpoints } from './checkpoints.ts';
+import { Checkpoints, isInterrupted } from './checkpoints.ts';
 import { type Descriptors, withDirect } from './direct.ts';
 import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
@@ -132,10 +132,6 @@ async function saveCheckpoint({ checkpoints }: BackupParts, writer: BackupWriter
   const state = await writer.checkpoint?.();
   if (state !== undefined) await checkpoints?.save(position, state);
 }
-
-/** The daemon stops: what was done so far is worth a checkpoint. */
-const isInterrupted = ({ aborted, reason }: AbortSignal): boolean =>
-  aborted && reason instanceof Fault && reason.code === 'INTERRUPTED';
 
 /** Aligned segments from `begin` on that hold data; what lies in holes only is skipped and reported at once. */
 async function* segments(

@@ -2,6 +2,7 @@
  *  Promises: not more often than every `everyMs`, and only after some work, as each one empties the window and closes a pack; in
  *  slow copies a few times more seldom. Knows nothing of what is copied. */
 
+import { Fault } from '../base/faults.ts';
 import { packPayloadBytes } from '../base/limits.ts';
 
 /** Without a pack's worth of work a checkpoint waits so many times longer. */
@@ -28,3 +29,7 @@ export class Checkpoints {
     this.#position = position;
   }
 }
+
+/** The daemon stops: what was done so far is worth a checkpoint. */
+export const isInterrupted = ({ aborted, reason }: AbortSignal): boolean =>
+  aborted && reason instanceof Fault && reason.code === 'INTERRUPTED';

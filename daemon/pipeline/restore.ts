@@ -9,10 +9,12 @@ import { Fault } from '../base/faults.ts';
 import type { Target } from '../devices/device.ts';
 import { targetWriteFault } from '../devices/faults.ts';
 import type { BackupImage, ImageExtent } from '../repository/repository.ts';
+import { Checkpoints, isInterrupted } from './checkpoints.ts';
 import { withDirect } from './direct.ts';
 import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
+import type { Written } from './written.ts';
 import { notHoles, zeroRange } from './zeros.ts';
 
 export interface RestoreParts extends CopyParts {
@@ -21,6 +23,20 @@ export interface RestoreParts extends CopyParts {
   readonly native: Pick<Native, 'write' | 'zeroRange' | 'nextExtent' | 'openDirect'>;
   /** Reads the target first and writes only what differs. */
   readonly differential: boolean;
+  /** What is changed on the target is noted here. */
+  readonly written?: Written | undefined;
+  readonly checkpoints?: RestoreCheckpoints | undefined;
+}
+
+export interface RestoreCheckpoints {
+  readonly everyMs: number;
+  /** Nothing before it is looked at: it is on the target, durable, and nobody else can have written there. */
+  readonly from: number;
+  /** Up to here the target is compared, and only what differs is written: it was written before, and others may have, too. */
+  readonly compareUntil: number;
+  readonly counts: Pick<RestoreCounts, 'writtenBytes' | 'zeroedBytes' | 'unchangedBytes'>;
+  /** All before `position` is durable. `last`: nothing will be written after it. */
+  readonly save: (position: number, counts: RestoreCounts, last: boolean) => Promise<void>;
 }
 
 export interface RestoreCounts {
@@ -44,9 +60,9 @@ async function copy(parts: DirectParts): Promise<RestoreCounts> {
   const { image, target, progress, signal } = parts;
   const counts: RestoreCounts = {
     restoredBytes: image.sizeBytes,
-    writtenBytes: 0,
-    zeroedBytes: 0,
-    unchangedBytes: 0,
+    writtenBytes: parts.checkpoints?.counts.writtenBytes ?? 0,
+    zeroedBytes: parts.checkpoints?.counts.zeroedBytes ?? 0,
+    unchangedBytes: parts.checkpoints?.counts.unchangedBytes ?? 0,
     tailBytes: target.sizeBytes - image.sizeBytes,
   };
   let bytesDone = 0;
@@ -55,9 +71,22 @@ async function copy(parts: DirectParts): Promise<RestoreCounts> {
     progress({ bytesDone, bytesTotal: image.sizeBytes, phase: 'writing' });
   };
   const window = new Window(copySlots(parts), () => slotsFor(parts.copies()));
+  const begin = parts.checkpoints?.from ?? 0;
+  const checkpoints = new Checkpoints(parts.checkpoints?.everyMs ?? Number.POSITIVE_INFINITY, begin);
+  const save = async (position: number) => {
+    await window.drain();
+    await target.sync();
+    await parts.checkpoints?.save(position, counts, isInterrupted(signal));
+    checkpoints.made(position);
+  };
   try {
     for await (const extent of image.extents()) {
+      if (extent.offset + extent.length <= begin) {
+        report(extent.length);
+        continue;
+      }
       if (extent.data) await takeAll(parts.rates, extent.length, signal);
+      if (checkpoints.due(extent.offset) || isInterrupted(signal)) await save(extent.offset);
       throwIfCancelled(signal);
       if (extent.data)
         await window.begin((slot) =>
@@ -81,7 +110,8 @@ interface CopySlot extends Slot {
 /** A differential restore takes a third buffer, for what the target holds: two slots become one and a half. */
 function copySlots(parts: DirectParts): CopySlot[] {
   const slots = slotsOf(parts.grant);
-  if (!parts.differential) return slots.map((slot) => ({ ...slot, compare: undefined }));
+  if (!parts.differential && (parts.checkpoints?.compareUntil ?? 0) === 0)
+    return slots.map((slot) => ({ ...slot, compare: undefined }));
   const buffers = slots.flatMap(({ input, output }) => [input, output]);
   const threes: CopySlot[] = [];
   for (let at = 0; at + 2 < buffers.length; at += 3) {
@@ -107,11 +137,14 @@ async function copyExtent(
 
 /** Writes what the slot's output holds. */
 async function writeSlot(
-  { native, target, image, directFd }: DirectParts,
+  parts: DirectParts,
   piece: { readonly offset: number; readonly length: number },
   slot: CopySlot,
   counts: RestoreCounts,
 ): Promise<void> {
+  const { native, target, image, directFd } = parts;
+  const noted = parts.written?.begin(piece.offset, piece.length);
+  const compares = slot.compare !== undefined && isCompared(parts, piece.offset);
   const written = await native
     .write({
       fd: target.fd,
@@ -120,15 +153,19 @@ async function writeSlot(
       data: slot.output.subarray(0, piece.length),
       blockBytes: image.blockBytes,
       zeros: target.blank ? 'skip' : 'punch',
-      ...(slot.compare === undefined ? {} : { compare: slot.compare }),
+      ...(compares ? { compare: slot.compare } : {}),
     })
     .catch((thrown: unknown) => {
       throw targetWriteFault(target.url, thrown);
     });
+  noted?.(written.writtenBytes + written.zeroedBytes > 0);
   counts.writtenBytes += written.writtenBytes;
   counts.zeroedBytes += written.zeroedBytes;
   counts.unchangedBytes += written.unchangedBytes;
 }
+
+const isCompared = ({ differential, checkpoints }: DirectParts, offset: number): boolean =>
+  differential || offset < (checkpoints?.compareUntil ?? 0);
 
 async function zeroExtent(
   parts: DirectParts,
@@ -143,7 +180,11 @@ async function zeroExtent(
     report(bytes);
   };
   if (parts.target.blank) return zeroed(extent.length);
-  if (!parts.differential) return zeroRange(parts, extent.offset, end, zeroed);
+  if (!isCompared(parts, extent.offset)) {
+    const noted = parts.written?.begin(extent.offset, extent.length);
+    await zeroRange(parts, extent.offset, end, zeroed);
+    return noted?.(true);
+  }
   const unchanged = (bytes: number) => {
     counts.unchangedBytes += bytes;
     report(bytes);

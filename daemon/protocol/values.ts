@@ -13,6 +13,10 @@ export interface VolumeValue {
   created_at: string;
   metadata: Record<string, string>;
   encryption_key_id: string | null;
+  /** What failed or cancelled restores have changed on it, in order; lists leave it out. */
+  written_ranges: RangeValue[];
+  /** Sum of their lengths. */
+  written_bytes: number;
 }
 
 export interface BackupValue {

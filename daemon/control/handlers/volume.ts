@@ -3,7 +3,7 @@
 import { findVolume } from '../../jobs/find.ts';
 import { addVolume, removeVolume, setVolume } from '../../jobs/volumes.ts';
 import { requireAdmin } from '../permissions.ts';
-import { presentVolume } from '../present.ts';
+import { presentListedVolume, presentVolume } from '../present.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
 export const volumeHandlers = ({
@@ -17,7 +17,7 @@ export const volumeHandlers = ({
     const seen = [...services.catalog.all('volumes')].filter(({ project_id }) =>
       all_projects ? caller.mayActFor(project_id) : project_id === project,
     );
-    return { volumes: seen.sort((a, b) => (a.name < b.name ? -1 : 1)).map(presentVolume) };
+    return { volumes: seen.sort((a, b) => (a.name < b.name ? -1 : 1)).map(presentListedVolume) };
   },
   'volume.show': async ({ volume, project }) => presentVolume(findVolume(services.catalog, volume, project)),
   'volume.set': async (

@@ -140,6 +140,7 @@ export class Connection {
     return {
       ...credentials,
       admin: rights.admin,
+      projects: rights.projects,
       mayActFor: (project) => rights.mayActFor(project),
       emit: (data) => send({ event: 'job', data }),
       tell: (data) => send({ event: 'backup', data }),

@@ -27,7 +27,11 @@ export function pageOf(
   mayActFor: (project: string) => boolean,
 ): { backups: BackupRecord[]; next_marker: string | null } {
   const { marker, limit, sort } = params;
-  const last = marker === undefined ? undefined : catalog.get('backups', marker);
+  const isSeen = ({ project_id }: BackupRecord) =>
+    params.all_projects ? mayActFor(project_id) : project_id === params.project;
+  const known = marker === undefined ? undefined : catalog.get('backups', marker);
+  // A marker of another project is as unknown as one that never was.
+  const last = known !== undefined && isSeen(known) ? known : undefined;
   if (marker !== undefined && last === undefined) {
     throw new Fault('BACKUP_UNKNOWN', `Cannot list backups after "${marker}": there is no such backup`);
   }

@@ -14,6 +14,8 @@ export interface Credentials {
 
 export interface Rights {
   readonly admin: boolean;
+  /** Those that the settings grant; an administrator may act for any other, too. */
+  readonly projects: readonly string[];
   mayActFor(project: string): boolean;
 }
 
@@ -31,7 +33,7 @@ export function rightsOf(
       .filter((grant) => (grant.kind === 'uid' ? grant.id === credentials.uid : gids.has(grant.id)))
       .flatMap((grant) => grant.projects),
   );
-  return { admin, mayActFor: (project) => admin || projects.has(project) };
+  return { admin, projects: [...projects], mayActFor: (project) => admin || projects.has(project) };
 }
 
 /** NOT_PERMITTED unless the row of the method lets `rights` call it with these checked params. */

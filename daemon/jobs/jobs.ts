@@ -333,7 +333,7 @@ export class Jobs {
     if (kind === 'unmount') return;
     for (const { record } of this.#live.values()) {
       if (record.kind !== 'rebuild' || record.finished_at !== null) continue;
-      throw new Fault('REPOSITORY_LOCKED', `Cannot begin a job: job "${record.id}" makes the catalog anew`, {
+      throw new Fault('REPOSITORY_LOCKED', 'Cannot begin a job: the catalog is being made anew', {
         hint: 'Wait for it to end, and run the command again: basaltctl job list',
       });
     }

@@ -1,7 +1,7 @@
 /** Begins a restore; `restore-run.ts` is what follows.
  *  Promises: a target that is too small, in use or of the wrong kind is refused before anything is recorded. */
 
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
@@ -120,7 +120,7 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
     const registerAs =
       name ?? freeName(`restore_backup_${backup.id}`, new Set(volumes.map((volume) => volume.name)));
     const file = `${registerAs.replaceAll(/[^\w.-]/g, '_').slice(0, 200)}.img`;
-    const url = join(services.restoreDirectory, file);
+    const url = join(restoreFolderOf(services, project), file);
     return { url, volume: undefined, registerAs, volumeId: randomUUID() };
   }
   const volume = volumes.find(({ id, name: known }) => id === target || known === target);
@@ -135,6 +135,15 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
   requireIdle(volume);
   requireSameEncryption(backup, volume);
   return { url: volume.source, volume, registerAs: undefined, volumeId: volume.id };
+}
+
+/** Each project has a folder of its own: files of equal names would meet in a common one, and --force writes over what is there. */
+function restoreFolderOf({ restoreDirectory }: Services, project: string): string {
+  if (project === 'default') return restoreDirectory;
+  if (/^[\w-]+$/.test(project)) return join(restoreDirectory, `project-${project}`);
+  // Not every name of a project is one of a folder.
+  const digest = createHash('sha256').update(project).digest('hex').slice(0, 32);
+  return join(restoreDirectory, `project~${digest}`);
 }
 
 function freeName(wanted: string, taken: ReadonlySet<string>): string {
@@ -152,7 +161,7 @@ async function probeTarget(
 ): Promise<void> {
   const { path } = parseDeviceUrl(url);
   await refuseOwnFiles(services, path);
-  if (order.target === undefined) await mkdir(services.restoreDirectory, { recursive: true, mode: 0o700 });
+  if (order.target === undefined) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const exists = await stat(path).then(
     () => true,
     (thrown: unknown) => errnoOf(thrown) !== 'ENOENT',

@@ -287,8 +287,8 @@ export const methods = {
     answer: 'its job; the result of the job lists what is damaged',
   }),
   'repository.stats': method<RepositoryStatisticsValue>()({
-    summary: 'Counts and sizes of a repository.',
-    needs: 'anybody',
+    summary: 'Counts and sizes of a repository, over all projects.',
+    needs: 'admin',
     params: z.strictObject({ ...ofRepository }),
     answer: 'statistics',
   }),

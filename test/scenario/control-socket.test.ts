@@ -138,7 +138,7 @@ test('a member of the admin group administers, others do not, and anybody sees t
   await writeFile(groupFile, 'operators:x:3000:\n');
   const handlers = {
     'catalog.rebuild': () => Promise.resolve({ job_id: 'x' }),
-    'repository.stats': () => Promise.resolve({} as never),
+    'repository.show': () => Promise.resolve({} as never),
   };
   for (const [gid, expected] of [
     [3000, { result: { job_id: 'x' } }],
@@ -147,7 +147,7 @@ test('a member of the admin group administers, others do not, and anybody sees t
     const server = await testServer(handlers, { ...as(1000, gid), adminGroup: 'operators', groupFile });
     const client = await RawClient.greeted(server.path);
     expect(await client.call(1, 'catalog.rebuild')).toMatchObject(expected);
-    expect(await client.call(2, 'repository.stats')).toMatchObject({ result: {} });
+    expect(await client.call(2, 'repository.show')).toMatchObject({ result: {} });
   }
 });
 

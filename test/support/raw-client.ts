@@ -35,10 +35,14 @@ export class RawClient {
 
   static async greeted(path: string): Promise<RawClient> {
     const client = new RawClient(path);
-    client.send({ id: 0, method: 'hello', params: { client: 'raw', ...protocolVersion } });
-    const answer = await client.next();
-    if (answer?.result === undefined) throw new Error(`not greeted: ${JSON.stringify(answer)}`);
+    await client.hello();
     return client;
+  }
+
+  async hello(): Promise<void> {
+    this.send({ id: 0, method: 'hello', params: { client: 'raw', ...protocolVersion } });
+    const answer = await this.next();
+    if (answer?.result === undefined) throw new Error(`not greeted: ${JSON.stringify(answer)}`);
   }
 
   send(value: unknown): void {

@@ -6,6 +6,7 @@ import type { Services } from '../../jobs/services.ts';
 import type { LimitValue, StatusValue } from '../../protocol/values.ts';
 import { productVersion } from '../../protocol/version.ts';
 import { describeRepository } from '../describe-repository.ts';
+import type { Caller } from '../dispatch.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
 export const daemonHandlers = (
@@ -13,7 +14,7 @@ export const daemonHandlers = (
 ): Some<'status' | 'config.show' | 'limit.show' | 'limit.set'> => {
   const { services } = parts;
   return {
-    status: async () => describeDaemon(parts),
+    status: async (_, caller) => describeDaemon(parts, caller),
     'limit.show': async () => presentLimits(services),
     'limit.set': async ({ read, write }) => {
       const { rates } = services;
@@ -42,10 +43,14 @@ function loopDelay(): StatusValue['event_loop_delay_ms'] {
   return delay;
 }
 
-async function describeDaemon({ services, socketPath, startedAtMs }: HandlerParts): Promise<StatusValue> {
+async function describeDaemon(
+  { services, socketPath, startedAtMs }: HandlerParts,
+  caller: Caller,
+): Promise<StatusValue> {
   const known = services.repositories.list();
   const repository = await describeRepository(services.repositories.known(defaultRepository));
-  const { budget, jobs, catalog, clock } = services;
+  const { budget, clock } = services;
+  const seen = seenBy(services, caller);
   const memory = budget.report();
   const line = ({ owner, bytes, sinceMs }: { owner: string; bytes: number; sinceMs: number }) => ({
     owner,
@@ -66,13 +71,43 @@ async function describeDaemon({ services, socketPath, startedAtMs }: HandlerPart
       reserved_bytes: memory.reservedBytes,
       peak_bytes: memory.peakBytes,
       rss_bytes: process.memoryUsage.rss(),
-      leases: memory.leases.map(line),
-      waiting: memory.waiting.map(line),
+      leases: memory.leases.filter(({ owner }) => seen.isSeen(owner)).map(line),
+      waiting: memory.waiting.filter(({ owner }) => seen.isSeen(owner)).map(line),
     },
-    jobs: jobs.counts,
+    jobs: seen.jobs,
     limits: presentLimits(services),
     event_loop_delay_ms: loopDelay(),
-    volumes: catalog.count('volumes'),
-    backups: catalog.count('backups'),
+    volumes: seen.volumes,
+    backups: seen.backups,
   };
+}
+
+interface Seen {
+  readonly jobs: StatusValue['jobs'];
+  readonly volumes: number;
+  readonly backups: number;
+  /** Whether the owner of memory may be told: the daemon itself, or a job of the caller's. */
+  isSeen(owner: string): boolean;
+}
+
+/** What belongs to a job ends with its id. */
+const jobIdAtEnd = / ([0-9a-f-]{36})$/;
+
+/** Counts of what the caller may see: of everything for an administrator, else of his projects. */
+function seenBy({ catalog, jobs }: Services, caller: Caller): Seen {
+  if (caller.admin) {
+    const [volumes, backups] = [catalog.count('volumes'), catalog.count('backups')];
+    return { jobs: jobs.counts, volumes, backups, isSeen: () => true };
+  }
+  const own = jobs.active().filter(({ record }) => caller.mayActFor(record.project_id));
+  const ids = new Set(own.map(({ record }) => record.id));
+  const running = own.filter(({ record }) => record.status === 'running').length;
+  const volumes = [...catalog.all('volumes')].filter(({ project_id }) => caller.mayActFor(project_id)).length;
+  const usages = caller.projects.map((project) => catalog.usage(project));
+  const backups = usages.reduce((sum, usage) => sum + usage.backups + usage.reserved_backups, 0);
+  const isSeen = (owner: string) => {
+    const id = jobIdAtEnd.exec(owner)?.[1];
+    return id === undefined || ids.has(id);
+  };
+  return { jobs: { running, queued: own.length - running }, volumes, backups, isSeen };
 }

@@ -3,6 +3,7 @@
 import { Fault } from '../../base/faults.ts';
 import { mountBackup, unmountBackup } from '../../jobs/mount-job.ts';
 import type { JobReport } from '../../jobs/report.ts';
+import type { Caller } from '../dispatch.ts';
 import { refuseForeignFolder } from '../paths.ts';
 import { presentJob, presentListedJob, presentMount } from '../present.ts';
 import type { HandlerParts, Some } from './parts.ts';
@@ -10,26 +11,32 @@ import type { HandlerParts, Some } from './parts.ts';
 /** Events of one job are at least so far apart, but for its last one. */
 const eventGapMs = 200;
 
+/** Jobs on a whole repository tell of the backups of every project. */
+const isSeen = ({ record: { kind } }: JobReport, { admin }: Caller): boolean =>
+  admin || (kind !== 'check' && kind !== 'rebuild');
+
 export const jobHandlers = ({
   services,
 }: HandlerParts): Some<
   'job.list' | 'job.show' | 'job.watch' | 'job.cancel' | 'job.limit' | 'mount' | 'unmount' | 'view.list'
 > => {
   const { jobs, clock, catalog } = services;
-  const found = (id: string, project: string): JobReport => {
+  const found = (id: string, project: string, caller: Caller): JobReport => {
     const report = jobs.report(id);
-    if (report.record.project_id === project) return report;
+    if (report.record.project_id === project && isSeen(report, caller)) return report;
     throw new Fault('JOB_UNKNOWN', `Cannot find job "${id}"`);
   };
   return {
-    'job.list': async ({ active, limit, project }) => {
-      const all = jobs.list().filter(({ record }) => record.project_id === project);
+    'job.list': async ({ active, limit, project }, caller) => {
+      const all = jobs
+        .list()
+        .filter((report) => report.record.project_id === project && isSeen(report, caller));
       const wanted = active ? all.filter(({ record }) => record.finished_at === null) : all;
       return { jobs: wanted.slice(0, limit).map(presentListedJob) };
     },
-    'job.show': async ({ job, project }) => presentJob(found(job, project)),
+    'job.show': async ({ job, project }, caller) => presentJob(found(job, project, caller)),
     'job.watch': async ({ job, project }, caller) => {
-      found(job, project);
+      found(job, project, caller);
       let [lastMs, lastPhase] = [0, ''];
       const tell = (report: JobReport) => {
         const nowMs = clock.now();
@@ -45,12 +52,12 @@ export const jobHandlers = ({
         );
       return presentJob(last);
     },
-    'job.cancel': async ({ job, project }) => {
-      found(job, project);
+    'job.cancel': async ({ job, project }, caller) => {
+      found(job, project, caller);
       return presentJob(await jobs.cancel(job));
     },
-    'job.limit': async ({ job, rate, project }) => {
-      if (found(job, project).record.finished_at !== null) {
+    'job.limit': async ({ job, rate, project }, caller) => {
+      if (found(job, project, caller).record.finished_at !== null) {
         throw new Fault('INVALID_ARGUMENT', `Cannot change the rate of job "${job}": it has ended`, {
           hint: 'List the jobs that have not: basaltctl job list --active',
         });

@@ -35,6 +35,7 @@ import { addRepositoryCheck } from './commands/repository/check.ts';
 import { addRepositoryInit } from './commands/repository/init.ts';
 import { addRepositoryList } from './commands/repository/list.ts';
 import { addRepositoryRemove } from './commands/repository/remove.ts';
+import { addRepositoryScan } from './commands/repository/scan.ts';
 import { addRepositoryShow } from './commands/repository/show.ts';
 import { addRepositoryStats } from './commands/repository/stats.ts';
 import { addServiceList } from './commands/service/list.ts';
@@ -120,6 +121,7 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
       addRepositoryList,
       addRepositoryShow,
       addRepositoryRemove,
+      addRepositoryScan,
       addRepositoryCheck,
       addRepositoryStats,
     ],

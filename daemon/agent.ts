@@ -316,6 +316,8 @@ function openRepositories(
         ? () => Promise.resolve({ ...shares.repository, release: () => undefined })
         : shares.further,
       openIds,
+      chunks: shares.chunks,
+      cacheBytes: values.cinder_cache_bytes,
       readOnly,
       native,
       compressionLevel: values.compression_level,

@@ -141,6 +141,23 @@ export interface ChunkEncoder {
   md5(): Buffer;
 }
 
+/** One object of a Cinder backup, decompressed in order. One call at a time. */
+export interface ChunkDecoder {
+  /** Decompresses from `input` into `output`. `done`: the object has ended; `whole` false: it is damaged. Nothing consumed and
+   *  nothing produced means that more input is needed. */
+  step(
+    input: Uint8Array,
+    output: Uint8Array,
+  ): Promise<{
+    readonly consumed: number;
+    readonly produced: number;
+    readonly done: boolean;
+    readonly whole: boolean;
+  }>;
+  /** At once. MD5 of all that came out; the decoder is of no use afterwards. */
+  md5(): Buffer;
+}
+
 export interface FuseOptions {
   readonly mountPoint: string;
   /** Memory for cached slots: a part of the arena, a multiple of `slotBytes`. */
@@ -207,6 +224,18 @@ export interface Native {
     readonly output: Uint8Array;
   }): Promise<PackedChunk>;
   openChunkEncoder(): ChunkEncoder;
+  /** At once. All memory that the object may demand is `workspace`, which must not be used for anything else meanwhile. */
+  openChunkDecoder(algorithm: 'none' | 'zlib' | 'bz2' | 'zstd', workspace: Uint8Array): ChunkDecoder;
+  /** At once. Bytes of workspace that the zstd frame beginning with `head` demands; -1 where it is none. */
+  zstdDemand(head: Uint8Array): number;
+  /** Makes a row for each chunk of `input`: 32 bytes BLAKE3-256, then as 32-bit numbers the stored bytes, and the raw bytes with
+   *  the encoding in the upper 8 bits. `output` gets the stored forms, one behind the other. Gives their bytes. */
+  storeChunks(parts: {
+    readonly input: Uint8Array;
+    readonly output: Uint8Array;
+    readonly rows: Uint8Array;
+    readonly chunkBytes: number;
+  }): Promise<number>;
 
   /** The next run of data or hole at or after `position`, by SEEK_DATA/SEEK_HOLE; a device without them is all data.
    *  `undefined` at the end. */

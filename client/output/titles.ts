@@ -174,6 +174,24 @@ export const serviceTitles = {
   disabled_reason: 'Disabled Reason',
 } as const satisfies Record<keyof ServiceValue, string>;
 
+/** What a scan lists. */
+export const scanTitles = {
+  backup_id: 'ID',
+  is_complete: 'Complete',
+  name: 'Name',
+  volume_id: 'Volume ID',
+  size_bytes: 'Size',
+  created_at: 'Created At',
+  parent_id: 'Parent',
+  chain: 'Chain',
+  compression: 'Compression',
+  objects: 'Objects',
+  stored_bytes: 'Stored',
+  container: 'Container',
+  prefix: 'Prefix',
+  missing: 'Missing',
+} as const;
+
 export const rangeTitles = {
   offset: 'Offset',
   length: 'Length',

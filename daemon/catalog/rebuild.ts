@@ -23,7 +23,7 @@ export function recordOf(manifest: BackupManifest, repository: string, now: stri
     repository,
     status: backupStatus.begin('available'),
     service: manifest.map === undefined ? cinderService : nativeService,
-    service_metadata: manifest.map === undefined ? null : manifestKey(backup.id),
+    service_metadata: manifest.map === undefined ? (manifest.cinder?.prefix ?? null) : manifestKey(backup.id),
     fail_reason: '',
     volume_id: volume.id,
     volume_name: volume.name,

@@ -122,6 +122,7 @@ export type JobKind =
   | 'delete'
   | 'check'
   | 'rebuild'
+  | 'scan'
   | 'mount'
   | 'unmount'
   | 'copy';

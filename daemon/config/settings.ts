@@ -236,6 +236,13 @@ export const settings = {
     live: false,
     cinder: 'backup_driver_init_check_interval',
   }),
+  cinder_cache_bytes: setting({
+    shape: shape.size(64 * MiB, 1024 * GiB),
+    initial: () => 4 * GiB,
+    about:
+      'Bytes on disk, in the state folder, of what is kept to read each Cinder repository faster: lists of objects, and objects decompressed.',
+    live: false,
+  }),
   admin_group: setting({
     shape: shape.groupName,
     initial: () => 'basalt',

@@ -99,6 +99,12 @@ export interface BackupManifest
   readonly map?: Manifest['map'];
   /** Data objects of the backup, where it has objects of its own. */
   readonly object_count?: number;
+  /** Only in a Cinder repository: where the backup is, and the backups that it builds on, itself first. */
+  readonly cinder?: {
+    readonly prefix: string;
+    readonly chain: readonly string[];
+    readonly compressions: readonly string[];
+  };
 }
 
 const repositoryShape = z.object({

@@ -112,17 +112,17 @@ async function rebuild(
   const damagedManifests: { key: string; reason: string }[] = [];
   const now = timestamp(services.clock);
   let volumesAdded = 0;
-  for await (const { key, manifest, fault } of repository.manifests()) {
+  for await (const { key, backupId, manifest, fault } of repository.manifests()) {
     throwIfCancelled(signal);
     progress({ bytesDone: found.size, bytesTotal: 0, phase: 'reading manifests' });
     if (manifest === undefined) {
-      unreadable.add(key);
+      unreadable.add(backupId);
       damagedManifests.push({ key, reason: fault?.message ?? 'it can not be read' });
       continue;
     }
     found.add(manifest.backup.id);
     const volume =
-      catalog.get('volumes', manifest.volume.id) === undefined
+      manifest.volume.source !== '' && catalog.get('volumes', manifest.volume.id) === undefined
         ? freshVolume(services, volumeOf(manifest))
         : undefined;
     volumesAdded += volume === undefined ? 0 : 1;
@@ -136,7 +136,7 @@ async function rebuild(
   }
   damagedManifests.push(...(await applyNotes(services, repository, name, found)));
   // A manifest that can't be read today is there all the same: its record stays, and tells of it.
-  const isGone = (id: string) => !found.has(id) && !unreadable.has(manifestKey(id));
+  const isGone = (id: string) => !found.has(id) && !unreadable.has(id);
   const gone = [...catalog.all('backups')].filter((backup) => hadDataIn(name)(backup) && isGone(backup.id));
   await catalog.commit((changes) => {
     for (const { id } of gone) changes.remove('backups', id);

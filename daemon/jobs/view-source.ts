@@ -36,7 +36,7 @@ export function viewSourceOf({
       const opened = await repositories.of(backup);
       const manifest = await opened.manifest(backupId);
       const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
-      return { image: opened.openImage(manifest), manifest: Buffer.from(text) };
+      return { image: opened.openImage(manifest, { random: true }), manifest: Buffer.from(text) };
     },
   };
 }

@@ -5,6 +5,7 @@ import { GiB, KiB, MiB, roundUp } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { segmentBytes, viewScratchSlots, viewSlotBytes } from '../base/limits.ts';
 import { Budget } from './budget.ts';
+import { Pool } from './pool.ts';
 
 /** Pages of maps, and two buffers for checks. */
 export interface RepositoryShare {
@@ -19,6 +20,8 @@ export interface MemoryShares {
   readonly repository: RepositoryShare;
   /** For a further one, smaller, for as long as it is open. */
   readonly further: () => Promise<RepositoryShare & { release(): void }>;
+  /** Where objects of Cinder repositories are decompressed; lent when the first of them is opened. */
+  readonly chunks: () => Promise<Pool>;
   readonly viewCache: Uint8Array;
   readonly viewScratch: Uint8Array;
   /** Bytes that one copy may take, so that all that may run at once find room. */
@@ -60,9 +63,20 @@ export async function divideMemory(
     ? await lend('view cache', roundUp(Math.min(viewCacheBytesMax, limit / 8), viewSlotBytes))
     : none;
   const viewScratch = withView ? await lend('view reads', viewScratchSlots * viewSlotBytes) : none;
+  const chunkBytes = roundUp(Math.max(12 * MiB, limit / 8), 64 * KiB);
+  let pool: Promise<Pool> | undefined;
+  const chunks = () => (pool ??= lend('Cinder objects', chunkBytes).then((memory) => new Pool(memory)));
   const copyBytes =
     Math.floor((limit - budget.report().reservedBytes) / operationsMax / segmentBytes) * segmentBytes;
-  return { budget, repository, further: () => lendFurther(budget), viewCache, viewScratch, copyBytes };
+  return {
+    budget,
+    repository,
+    further: () => lendFurther(budget),
+    chunks,
+    viewCache,
+    viewScratch,
+    copyBytes,
+  };
 }
 
 /** How many there may be is `repositoriesMax`. */

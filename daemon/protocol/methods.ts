@@ -286,6 +286,12 @@ export const methods = {
     params: z.strictObject({ ...ofRepository, read_data: z.boolean().default(false) }),
     answer: 'its job; the result of the job lists what is damaged',
   }),
+  'repository.scan': method<{ job_id: string }>()({
+    summary: 'Finds every backup in a Cinder repository, and takes up those that are complete.',
+    needs: 'admin',
+    params: z.strictObject({ name: shape.repository, ...inProject }),
+    answer: 'its job; the result of the job lists what was found, and what is missing',
+  }),
   'repository.stats': method<RepositoryStatisticsValue>()({
     summary: 'Counts and sizes of a repository, over all projects.',
     needs: 'admin',

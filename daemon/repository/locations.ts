@@ -1,161 +1,47 @@
-/** From the URL of a repository to the repository: which storage, which kind, which index. CONFIG_INVALID for a URL that
- *  nobody here knows. Promises: each repository has an index of its own, named after its id, and is open once. */
+/** From the URL of a repository to the repository: which kind, which storage. CONFIG_INVALID for a URL that nobody here knows. */
 
-import { mkdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { BlockIndex, Native } from '../../native/native.ts';
-import { TiB } from '../base/bytes.ts';
+import { resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Fault } from '../base/faults.ts';
-import type { RepositoryConfig, RepositoryKind } from '../format/manifest.ts';
-import type { HashFunction } from '../format/pack.ts';
-import { DirectoryStorage, isEmptyFolder } from '../storage/directory.ts';
-import type { Storage } from '../storage/storage.ts';
-import { readRepositoryConfig } from './native/description.ts';
-import type { RepositoryMemory } from './native/native-repository.ts';
-import { initRepository, openRepository } from './native/open.ts';
-import type { Repository } from './repository.ts';
+import type { RepositoryKind } from '../format/manifest.ts';
+import { type CinderLocationParts, cinderLocation } from './cinder/location.ts';
+import { type NativeLocationParts, nativeLocation } from './native/location.ts';
+import type { RepositoryLocation } from './repository.ts';
 
-export interface LocationParts {
+export interface LocationParts extends NativeLocationParts, CinderLocationParts {
   readonly url: string;
-  /** Who writes: a name that no other user of the storage has. */
-  readonly user: string;
-  /** Where the index lives. */
-  readonly indexFolder: string;
-  /** Lent for as long as the repository is open. */
-  readonly lend: () => Promise<LentMemory>;
-  /** Ids of native repositories that are open: none is opened twice. */
-  readonly openIds: Set<string>;
-  readonly readOnly: boolean;
-  readonly native: Pick<Native, 'openIndex' | 'decode' | 'hash'>;
-  readonly compressionLevel: number;
+  readonly native: NativeLocationParts['native'] & CinderLocationParts['native'];
 }
 
-export interface LentMemory extends RepositoryMemory {
-  release(): void;
-}
-
-export interface RepositoryLocation {
-  readonly url: string;
-  open(): Promise<Repository>;
-  init(blockBytes: number, createdAt: string): Promise<void>;
-}
-
-/** Address space of the index, not memory: the file grows with what is in it. */
-const indexMapBytes = TiB / 4;
+const schemes = { 'file:': 'native', 'cinder+file:': 'cinder' } as const satisfies Record<
+  string,
+  RepositoryKind
+>;
 
 export function openLocation(parts: LocationParts): RepositoryLocation {
-  const folder = fileURLToPath(parseRepositoryUrl(parts.url).url);
-  const hash: HashFunction = (bytes) => parts.native.hash(bytes);
-  return {
-    url: `file://${folder}`,
-    open: () => open(parts, folder, hash),
-    init: (blockBytes, createdAt) => init(parts, folder, hash, blockBytes, createdAt),
-  };
+  const { url, kind } = parseRepositoryUrl(parts.url);
+  const folder = fileURLToPath(url.replace(/^cinder\+/, ''));
+  return kind === 'native' ? nativeLocation(parts, folder) : cinderLocation(parts, folder);
 }
 
 /** The kind that a URL means, and the URL as it is kept and compared. */
 export function parseRepositoryUrl(url: string): { url: string; kind: RepositoryKind } {
-  const folder = url.startsWith('/') ? url : folderOf(url);
-  if (folder !== undefined) return { url: `file://${resolve(folder)}`, kind: 'native' };
-  throw new Fault('CONFIG_INVALID', `Cannot use repository "${url}": only file:// URLs are supported`, {
-    hint: 'Name a folder: file:///path',
+  const text = url.startsWith('/') ? `file://${url}` : url;
+  for (const [scheme, kind] of Object.entries(schemes)) {
+    if (!text.startsWith(`${scheme}///`)) continue;
+    const folder = url.startsWith('/') ? url : folderOf(`file:${text.slice(scheme.length)}`);
+    if (folder === undefined) break;
+    return { url: `${scheme.replace('file:', '')}${pathToFileURL(resolve(folder)).href}`, kind };
+  }
+  throw new Fault('CONFIG_INVALID', `Cannot use repository "${url}": no repository has such a URL`, {
+    hint: 'Name a folder: file:///path, or cinder+file:///path for one of Cinder',
   });
 }
 
 function folderOf(url: string): string | undefined {
   try {
-    return url.startsWith('file:///') ? fileURLToPath(url) : undefined;
+    return fileURLToPath(url);
   } catch {
     return undefined;
-  }
-}
-
-async function open(parts: LocationParts, folder: string, hash: HashFunction): Promise<Repository> {
-  const storage = await DirectoryStorage.open(folder, parts.user);
-  const config = await readRepositoryConfig(storage, hash);
-  if (parts.openIds.has(config.id)) {
-    const message = `Cannot open repository "${storage.url}": this daemon has it, or a copy of it, open under another name`;
-    throw new Fault('ALREADY_EXISTS', message, { hint: 'Use that one: basaltctl repository list' });
-  }
-  parts.openIds.add(config.id);
-  try {
-    return await openClaimed(parts, storage, config, hash);
-  } catch (thrown) {
-    parts.openIds.delete(config.id);
-    throw thrown;
-  }
-}
-
-async function openClaimed(
-  parts: LocationParts,
-  storage: Storage,
-  config: RepositoryConfig,
-  hash: HashFunction,
-): Promise<Repository> {
-  const { native, compressionLevel, indexFolder, readOnly } = parts;
-  let index: BlockIndex;
-  try {
-    index = native.openIndex(join(indexFolder, `index-${config.id}.mdb`), indexMapBytes);
-  } catch (thrown) {
-    const message = `Cannot open the index of repository "${storage.url}": ${thrown instanceof Error ? thrown.message : String(thrown)}`;
-    throw new Fault('STORAGE_FAILED', message, {
-      cause: thrown,
-      hint: `Stop basaltd, remove the index files under "${indexFolder}", start it again: they are made anew`,
-    });
-  }
-  const whole = { storage, index, hash, decode: native.decode, config, compressionLevel, readOnly };
-  let memory: LentMemory | undefined;
-  const letGo = () => {
-    // It is tried again when somebody asks: an index must not be open twice.
-    index.close();
-    memory?.release();
-    parts.openIds.delete(config.id);
-  };
-  try {
-    memory = await parts.lend();
-    const { repository } = await openRepository(whole, memory, new AbortController().signal);
-    repository.onClosed = letGo;
-    return repository;
-  } catch (thrown) {
-    letGo();
-    throw thrown;
-  }
-}
-
-async function init(
-  parts: LocationParts,
-  folder: string,
-  hash: HashFunction,
-  blockBytes: number,
-  createdAt: string,
-): Promise<void> {
-  const before = await stat(folder).catch(() => undefined);
-  if (before === undefined) {
-    await mkdir(folder, { recursive: true, mode: 0o750 }).catch((thrown: unknown) => {
-      throw new Fault('STORAGE_FAILED', `Cannot make the folder "${folder}": ${String(thrown)}`, {
-        cause: thrown,
-      });
-    });
-  }
-  const storage = await DirectoryStorage.open(folder, parts.user);
-  try {
-    const there = await readRepositoryConfig(storage, hash).then(
-      () => true,
-      (thrown: unknown) => thrown instanceof Fault && thrown.code !== 'REPOSITORY_MISSING',
-    );
-    // Files of somebody else are no place for a repository; an existing one is refused by `initRepository`.
-    if (!there && !(await isEmptyFolder(folder))) {
-      throw new Fault(
-        'REPOSITORY_EXISTS',
-        `Cannot make a repository at "${folder}": the folder is not empty`,
-        {
-          hint: 'Name an empty or a new folder',
-        },
-      );
-    }
-    await initRepository(storage, hash, blockBytes, createdAt);
-  } finally {
-    await storage.close();
   }
 }

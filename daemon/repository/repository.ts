@@ -120,6 +120,35 @@ export interface Notes {
   all(): AsyncIterable<{ readonly key: string; readonly note?: BackupNote; readonly reason?: string }>;
 }
 
+/** A manifest, or why it can't be read. */
+export interface FoundManifest {
+  readonly key: string;
+  readonly backupId: string;
+  readonly manifest?: BackupManifest;
+  readonly fault?: Error;
+}
+
+/** A backup that was found without any database. */
+export interface ScannedBackup {
+  readonly backupId: string;
+  readonly volumeId: string;
+  readonly container: string;
+  /** What the names of its objects begin with. */
+  readonly prefix: string;
+  /** Absent where something is missing that a restore needs. */
+  readonly manifest: BackupManifest | undefined;
+  /** What is missing or wrong, as sentences; a backup without its hash list is complete all the same. */
+  readonly missing: readonly string[];
+  readonly objects: number;
+  readonly storedBytes: number;
+}
+
+/** Where a repository is, or will be. */
+export interface RepositoryLocation {
+  open(): Promise<Repository>;
+  init(blockBytes: number, createdAt: string): Promise<void>;
+}
+
 export interface Repository {
   readonly url: string;
   readonly id: string;
@@ -137,16 +166,18 @@ export interface Repository {
   openWriter(volumeBytes: number, fields?: ManifestFields): Promise<BackupWriter>;
   /** Goes on with a backup from its checkpoint; undefined where what it had stored is not all there any more. */
   resumeWriter?(state: WriterState, signal: AbortSignal): Promise<BackupWriter | undefined>;
-  /** `fresh`: nothing that was read before counts; for verification. */
-  openImage(manifest: BackupManifest, options?: { fresh?: boolean }): BackupImage;
+  /** `fresh`: nothing that was read before counts; for verification. `random`: it is read here and there, not in order. */
+  openImage(manifest: BackupManifest, options?: { fresh?: boolean; random?: boolean }): BackupImage;
   /** MANIFEST_MISSING, MANIFEST_CORRUPT. */
   manifest(backupId: string): Promise<BackupManifest>;
   /** Every manifest there is; one that can't be read comes as its fault. */
-  manifests(): AsyncIterable<{ key: string; manifest?: BackupManifest; fault?: Error }>;
+  manifests(): AsyncIterable<FoundManifest>;
   /** The backup does not exist any more when it resolves; its chunks stay until a sweep. */
   removeManifest(backupId: string): Promise<void>;
   /** Changed extents between two images, found by walking where the digests differ; O(difference). */
   differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }>;
+  /** Every backup there is, complete or not; only where backups come from somebody else. */
+  scan?(progress: Progress, signal: AbortSignal): AsyncIterable<ScannedBackup>;
   /** Makes the index anew from the packs; gives the packs that could not be read. */
   rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]>;
   /** Without `readData`: manifests, maps, and the presence and length of all that they name. With: every byte too. */

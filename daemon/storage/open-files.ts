@@ -10,7 +10,7 @@ const openFilesMax = 64;
 /** How long an open file is taken to be still the one that has the name. */
 const trustMs = 250;
 
-interface Opened {
+export interface Opened {
   readonly handle: FileHandle;
   readonly inode: number;
 }
@@ -23,8 +23,13 @@ interface OpenFile {
 }
 
 export class OpenFiles {
+  readonly #open: (path: string) => Promise<Opened>;
   /** The first is the one used longest ago. */
   readonly #files = new Map<string, OpenFile>();
+
+  constructor(open: (path: string) => Promise<Opened> = openFile) {
+    this.#open = open;
+  }
 
   /** Runs `read` on the open file of `path`. */
   async use(path: string, read: (file: FileHandle) => Promise<void>): Promise<void> {
@@ -55,7 +60,7 @@ export class OpenFiles {
   #take(path: string): OpenFile {
     const known = this.#files.get(path);
     const now = performance.now();
-    const file = known ?? { opening: openFile(path), users: 0, forgotten: false, checkedAtMs: now };
+    const file = known ?? { opening: this.#open(path), users: 0, forgotten: false, checkedAtMs: now };
     file.users += 1;
     this.#files.delete(path);
     this.#files.set(path, file);

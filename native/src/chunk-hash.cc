@@ -1,4 +1,4 @@
-// hashChunks: read ▷ zero? ▷ SHA-256 for every hash block of a segment, on one thread of the device lane.
+// hashChunks: read ▷ zero? ▷ SHA-256 for every hash block of a segment, on one thread: of the device lane where it reads.
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,7 +15,8 @@ using basalt::Span;
 
 class HashChunksWork : public basalt::Worker {
  public:
-  explicit HashChunksWork(const Napi::CallbackInfo& info) : Worker(info.Env(), basalt::Lane::kDevice) {
+  // Without a device to wait for it may serve the view, so it must not wait behind those who read the view.
+  explicit HashChunksWork(const Napi::CallbackInfo& info) : Worker(info.Env(), LaneOf(info)) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
     direct_ = parts.Get("directFd").As<Napi::Number>().Int32Value();
@@ -50,6 +51,11 @@ class HashChunksWork : public basalt::Worker {
   Napi::Value Value(Napi::Env env) override { return env.Undefined(); }
 
  private:
+  static basalt::Lane LaneOf(const Napi::CallbackInfo& info) {
+    bool reads = basalt::NumberOf(info[0].As<Napi::Object>().Get("fd")) >= 0;
+    return reads ? basalt::Lane::kDevice : basalt::Lane::kCompute;
+  }
+
   bool ReadAll() {
     for (size_t done = 0; done < length_;) {
       off_t position = position_ + static_cast<off_t>(done);

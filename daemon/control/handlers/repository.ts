@@ -3,6 +3,7 @@
 import { Fault } from '../../base/faults.ts';
 import { forgetRepository } from '../../jobs/forget-repository.ts';
 import { checkRepository, rebuildCatalog } from '../../jobs/repository-jobs.ts';
+import { scanRepository } from '../../jobs/scan-job.ts';
 import { describeRepository } from '../describe-repository.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
@@ -15,6 +16,7 @@ export const repositoryHandlers = ({
   | 'repository.init'
   | 'repository.show'
   | 'repository.check'
+  | 'repository.scan'
   | 'repository.stats'
   | 'catalog.rebuild'
 > => {
@@ -42,6 +44,9 @@ export const repositoryHandlers = ({
     'repository.show': async ({ name }) => describeRepository(services.repositories.known(name)),
     'repository.check': async ({ name, read_data }) => ({
       job_id: (await checkRepository(services, name, read_data)).id,
+    }),
+    'repository.scan': async ({ name, project }) => ({
+      job_id: (await scanRepository(services, name, project)).id,
     }),
     'repository.stats': async ({ name }) => {
       const known = services.repositories.known(name);

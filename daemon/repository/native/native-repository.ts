@@ -11,6 +11,7 @@ import type {
   BackupImage,
   CheckReport,
   DamagedRange,
+  FoundManifest,
   Notes,
   Progress,
   Repository,
@@ -118,16 +119,16 @@ export class NativeRepository implements Repository {
     return manifest;
   }
 
-  async *manifests(): AsyncIterable<{ key: string; manifest?: Manifest; fault?: Error }> {
+  async *manifests(): AsyncIterable<FoundManifest & { readonly manifest?: Manifest }> {
     for await (const key of this.#parts.storage.list(manifestPrefix)) {
       const backupId = backupIdOf(key);
       if (backupId === undefined) continue;
       try {
-        yield { key, manifest: await this.manifest(backupId) };
+        yield { key, backupId, manifest: await this.manifest(backupId) };
       } catch (thrown) {
         if (!(thrown instanceof Fault) || thrown.code === 'REPOSITORY_MISSING') throw thrown;
         // It was deleted between the listing and the reading.
-        if (thrown.code !== 'MANIFEST_MISSING') yield { key, fault: thrown };
+        if (thrown.code !== 'MANIFEST_MISSING') yield { key, backupId, fault: thrown };
       }
     }
   }

@@ -1,0 +1,91 @@
+/** A Cinder backup as a manifest: what its metadata says, in the words that records have. Pure.
+ *  Promises: whatever the metadata says, the texts fit the catalog; what it does not say is null or zero, never made up. */
+
+import type { BackupManifest } from '../../format/manifest.ts';
+import type { Layer } from './chain.ts';
+
+/** Longest text of a record, and longest key or value of a property. */
+const textMax = 255;
+
+interface VolumeMeta {
+  readonly name: string | null;
+  readonly zone: string | null;
+}
+
+/** `layers`: the newest first. */
+export function manifestOf(layers: readonly [Layer, ...Layer[]], sizeBytes: number): BackupManifest {
+  const [{ place, facts }] = layers;
+  const createdAt = timeOf(facts.created_at) ?? timeOfPrefix(place.prefix);
+  const volume = readVolumeMeta(facts.volume_meta);
+  const volumeId = short(facts.volume_id) ?? place.volumeId;
+  return {
+    backup: {
+      id: place.backupId,
+      name: short(facts.backup_name),
+      description: short(facts.backup_description),
+      project_id: 'default',
+      parent_id: facts.parent_id,
+      snapshot_id: null,
+      container: place.container,
+      availability_zone: volume.zone,
+      metadata: {},
+      created_at: createdAt,
+      data_timestamp: createdAt,
+    },
+    volume: { id: volumeId, name: volume.name ?? volumeId, source: '', size_bytes: sizeBytes },
+    statistics: {
+      read_bytes: facts.dataBytes,
+      zero_bytes: 0,
+      known_bytes: 0,
+      new_bytes: facts.dataBytes,
+      stored_bytes: 0,
+    },
+    consistency: 'unknown: Cinder does not say',
+    object_count: facts.objects,
+    cinder: {
+      prefix: place.prefix,
+      chain: layers.map((layer) => layer.place.backupId),
+      compressions: [...new Set(layers.flatMap((layer) => layer.facts.compressions))],
+    },
+  };
+}
+
+const short = (text: string | null): string | null => (text === null ? null : text.slice(0, textMax));
+
+/** Python's `str` of a time; UTC where it does not say. */
+function timeOf(text: string | null): string | undefined {
+  const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$/.exec(text ?? '');
+  if (match === null) return undefined;
+  const time = new Date(`${match[1]}T${match[2]}${(match[3] ?? '').slice(0, 4)}${match[4] ?? 'Z'}`);
+  return Number.isNaN(time.getTime()) ? undefined : time.toISOString();
+}
+
+function timeOfPrefix(prefix: string): string {
+  const [, year, month, day, hour, minute, second] =
+    /[_/](\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)[_/]/.exec(prefix) ?? [];
+  const time = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  return (Number.isNaN(time.getTime()) ? new Date(0) : time).toISOString();
+}
+
+/** The few things of Cinder's volume row that a record has a place for. */
+function readVolumeMeta(text: string | null): VolumeMeta {
+  const base = memberOf(parse(text), 'volume-base-metadata');
+  const [name, zone] = ['display_name', 'availability_zone'].map((key) => memberOf(base, key));
+  return {
+    name: typeof name === 'string' && name !== '' ? name.slice(0, textMax) : null,
+    zone: typeof zone === 'string' ? zone.slice(0, textMax) : null,
+  };
+}
+
+function parse(text: string | null): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return null;
+  }
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[key];
+}

@@ -248,14 +248,17 @@ export interface Native {
   openDirect(fd: number, forWriting: boolean): Promise<number>;
   /** Size of a block device in bytes, its logical sector size, and whether it is read-only. */
   blockDevice(fd: number): Promise<{ sizeBytes: number; sectorBytes: number; readOnly: boolean }>;
+  /** What a loop device stands on, by st_dev and st_ino, and where that is a block device its st_rdev (else 0), however its path is
+   *  called where one looks from. Source: loop(4). */
+  loopBacking(fd: number): Promise<{ device: bigint; inode: bigint; blockDevice: bigint }>;
   /** Makes the file of `targetFd` share all bytes of the file of `sourceFd`, as they are at one moment, and gives its size.
    *  Source: ioctl_ficlone(2). */
   cloneFile(sourceFd: number, targetFd: number): Promise<number>;
   /** fsync, and for block devices their buffers too, off the main thread. */
   sync(fd: number): Promise<void>;
 
-  /** What other processes hold open for writing, as "pid/fd": files that the kernel shows under this inode number (or under none),
-   *  or, without one, what lies below a folder "dev". Never touches the files themselves. Source: proc(5). */
+  /** What other processes hold open for writing, or share as memory to write to, as "pid/fd/number" or "pid/map_files/range" of
+   *  /proc: files that the kernel shows under this inode number (or under none), or, without one, what lies below a folder "dev". Never touches the files themselves. Source: proc(5). */
   writableDescriptors(inode: string | undefined): Promise<string[]>;
 
   /** At once. Priority of the threads that wait for devices, from their next work on. Source: ioprio_set(2). */

@@ -1,10 +1,9 @@
-/** What sysfs says of block devices: names, sizes, partitions, holders, and what loop devices stand on.
+/** What sysfs says of block devices: names, sizes, partitions and holders.
  *  Promises: only reads; a device that goes away while it is looked at is as good as absent. Source: sysfs-block (kernel, ABI/stable). */
 
 import type { BigIntStats } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type Identity, identityOf, sameIdentity } from './locate.ts';
 
 /** sysfs counts in these, whatever the sector size of the device. */
 const sysfsSectorBytes = 512;
@@ -15,10 +14,6 @@ export interface BlockName {
   /** "/dev/sda1" */
   readonly path: string;
   readonly folder: string;
-}
-
-export interface LoopDevice extends BlockName {
-  readonly readOnly: boolean;
 }
 
 /** The text of a small kernel file; undefined where there is none (any more). */
@@ -37,7 +32,7 @@ export const statOf = async (path: string): Promise<BigIntStats | undefined> =>
 /** Kernel names have "!" where the name under /dev has a folder. */
 const pathOf = (kernelName: string): string => `/dev/${kernelName.replaceAll('!', '/')}`;
 
-async function nameIn(folder: string): Promise<BlockName | undefined> {
+export async function nameIn(folder: string): Promise<BlockName | undefined> {
   const number = await readText(join(folder, 'dev'));
   return number === undefined ? undefined : { number, path: pathOf(basename(folder)), folder };
 }
@@ -78,18 +73,3 @@ async function partitionFolders(folder: string): Promise<string[]> {
 /** Devices stacked on this one (device mapper, RAID, caches). */
 export const holdersOf = async (name: BlockName): Promise<string[]> =>
   (await namesIn(join(name.folder, 'holders'))).sort().map(pathOf);
-
-/** Loop devices that stand on the file or device. The kernel tells the path of what they stand on: it is compared by what is there. */
-export async function loopDevicesOver(identity: Identity): Promise<LoopDevice[]> {
-  const found: LoopDevice[] = [];
-  for (const entry of (await namesIn('/sys/block')).filter((name) => /^loop\d+$/.test(name)).sort()) {
-    const folder = join('/sys/block', entry);
-    const backing = await readText(join(folder, 'loop/backing_file'));
-    if (backing === undefined) continue;
-    const stats = await statOf(backing);
-    if (stats === undefined || !sameIdentity(identityOf(stats), identity)) continue;
-    const name = await nameIn(folder);
-    if (name !== undefined) found.push({ ...name, readOnly: (await readText(join(folder, 'ro'))) === '1' });
-  }
-  return found;
-}

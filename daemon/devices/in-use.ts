@@ -3,8 +3,9 @@
  *  What only the kernel knows shows in the exclusive open of devices, whose outcome the caller hands in. */
 
 import { usesShownMax } from '../base/limits.ts';
-import { type BlockName, holdersOf, loopDevicesOver, relatedDevices } from './block-names.ts';
+import { type BlockName, holdersOf, relatedDevices } from './block-names.ts';
 import { type Identity, identityKey } from './locate.ts';
+import { loopDevices, loopDevicesOver } from './loops.ts';
 import { listMounts, listSwaps } from './mount-table.ts';
 import type { DeviceParts } from './open-checked.ts';
 import { findWriters, kernelInodeOf } from './writers.ts';
@@ -44,9 +45,14 @@ async function tableUses(names: readonly BlockName[], phrase: Phrase): Promise<s
 }
 
 /** Loop devices over the file or device, each with what uses it in turn. */
-async function loopUses(identity: Identity, purpose: 'read' | 'write', phrase: Phrase): Promise<string[]> {
+async function loopUses(
+  parts: DeviceParts,
+  identity: Identity,
+  purpose: 'read' | 'write',
+  phrase: Phrase,
+): Promise<string[]> {
   const uses: string[] = [];
-  for (const loop of await loopDevicesOver(identity)) {
+  for (const loop of await loopDevicesOver(parts, identity)) {
     if (purpose === 'read' && loop.readOnly) continue;
     const number = identity.kind === 'block' ? identity.number : '';
     uses.push(phrase(number, `attached to "${loop.path}"`));
@@ -56,18 +62,31 @@ async function loopUses(identity: Identity, purpose: 'read' | 'write', phrase: P
   return uses;
 }
 
+/** Processes that write to the file under a loop device, past the device. */
+async function usesBelow(parts: DeviceParts, names: readonly BlockName[]): Promise<string[]> {
+  const uses: string[] = [];
+  for await (const { number, backing, backingPath } of loopDevices(parts)) {
+    if (backing.kind !== 'file' || !names.some((name) => name.number === number)) continue;
+    const wanted = { keys: new Set([identityKey(backing)]), kernelInode: String(backing.inode) };
+    for (const { pid, command } of await findWriters(parts, wanted))
+      uses.push(`on "${backingPath}", which is open for writing by process ${pid} "${command}"`);
+  }
+  return uses;
+}
+
 async function blockUses(parts: DeviceParts, number: string, options: InUseOptions): Promise<string[]> {
   const names = await relatedDevices(number);
   const phrase = phraseFor(number, names);
   const uses = await tableUses(names, phrase);
   for (const name of names) {
-    uses.push(...(await loopUses({ kind: 'block', number: name.number }, options.purpose, phrase)));
+    uses.push(...(await loopUses(parts, { kind: 'block', number: name.number }, options.purpose, phrase)));
   }
   const keys = new Map(names.map((name) => [`block ${name.number}`, name.number]));
   for (const writer of await findWriters(parts, { keys: new Set(keys.keys()), kernelInode: undefined })) {
     const use = `open for writing by process ${writer.pid} "${writer.command}"`;
     uses.push(phrase(keys.get(writer.key) ?? number, use));
   }
+  uses.push(...(await usesBelow(parts, names)));
   if (options.claimed && uses.length === 0) uses.push('claimed by another program or the kernel');
   return uses;
 }
@@ -75,7 +94,7 @@ async function blockUses(parts: DeviceParts, number: string, options: InUseOptio
 async function fileUses(parts: DeviceParts, options: InUseOptions): Promise<string[]> {
   const key = identityKey(options.identity);
   const uses = (await listSwaps()).has(key) ? ['used as swap'] : [];
-  uses.push(...(await loopUses(options.identity, options.purpose, phraseFor('', []))));
+  uses.push(...(await loopUses(parts, options.identity, options.purpose, phraseFor('', []))));
   const kernelInode = (await kernelInodeOf(options.fd)) ?? '';
   for (const writer of await findWriters(parts, { keys: new Set([key]), kernelInode })) {
     uses.push(`open for writing by process ${writer.pid} "${writer.command}"`);

@@ -8,7 +8,10 @@ import type { Native } from '../../native/native.ts';
 import { identityOf, type Place, sameIdentity } from './locate.ts';
 
 export interface DeviceParts {
-  readonly native: Pick<Native, 'nextExtent' | 'blockDevice' | 'sync' | 'tryLock' | 'writableDescriptors'>;
+  readonly native: Pick<
+    Native,
+    'nextExtent' | 'blockDevice' | 'loopBacking' | 'sync' | 'tryLock' | 'writableDescriptors'
+  >;
 }
 
 /** The place leads to something else by now. */

@@ -1,6 +1,6 @@
-/** Other processes that have a file or device open for writing. Source: proc(5), /proc/pid/fd and fdinfo.
+/** Other processes that have a file or device open, or a file mapped, for writing. Source: proc(5), /proc/pid/fd, fdinfo and maps.
  *  Promises: never touches a file that can't be the one in question, so that a file server that does not answer can't hold it up.
- *  Does not see processes of other process namespaces, nor those it may not look at, nor memory mapped by a closed descriptor. */
+ *  Does not see processes of other process namespaces, nor those it may not look at. */
 
 import { readText, statOf } from './block-names.ts';
 import { identityKey, identityOf } from './locate.ts';
@@ -33,8 +33,8 @@ export async function kernelInodeOf(fd: number): Promise<string | undefined> {
 export async function findWriters({ native }: DeviceParts, wanted: Wanted): Promise<Writer[]> {
   const writers = new Map<string, Writer>();
   for (const descriptor of await native.writableDescriptors(wanted.kernelInode)) {
-    const [owner = '', number = ''] = descriptor.split('/');
-    const stats = await statOf(`/proc/${owner}/fd/${number}`);
+    const [owner = ''] = descriptor.split('/');
+    const stats = await statOf(`/proc/${descriptor}`);
     const key = stats === undefined ? undefined : identityKey(identityOf(stats));
     const known = `${owner} ${key}`;
     if (key === undefined || !wanted.keys.has(key) || writers.has(known)) continue;

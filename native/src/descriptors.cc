@@ -1,4 +1,4 @@
-// writableDescriptors: what other processes hold open for writing. Source: proc(5), /proc/pid/fd and fdinfo.
+// writableDescriptors: what other processes hold open, or mapped, for writing. Source: proc(5), /proc/pid/fd, fdinfo and maps.
 //
 // Promises: only tables of the kernel are read, never the files behind them, so that a file server that does not answer holds
 // nothing up; holds one line a match. A process or descriptor that goes away meanwhile is left out.
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 
@@ -71,8 +72,26 @@ class WritableDescriptors : public basalt::Worker {
       // The link itself carries how the descriptor was opened.
       struct stat link;
       if (fstatat(dirfd(descriptors.stream), name, &link, AT_SYMLINK_NOFOLLOW) != 0 || !(link.st_mode & S_IWUSR)) continue;
-      if (MayBeMeant(dirfd(descriptors.stream), pid, name)) found_.push_back(pid + "/" + name);
+      if (MayBeMeant(dirfd(descriptors.stream), pid, name)) found_.push_back(pid + "/fd/" + name);
     }
+    if (inode_ && !inode_->empty()) LookAtMaps(pid);
+  }
+
+  // Memory that is shared with the file goes on to change it when the descriptor has long been closed.
+  void LookAtMaps(const std::string& pid) {
+    FILE* maps = fopen(("/proc/" + pid + "/maps").c_str(), "re");
+    if (!maps) return;
+    char* line = nullptr;
+    size_t room = 0;
+    while (getline(&line, &room, maps) > 0) {
+      char range[64], rights[8], device[32];
+      unsigned long long offset, inode;
+      if (sscanf(line, "%63s %7s %llx %31s %llu", range, rights, &offset, device, &inode) != 5) continue;
+      if (rights[1] != 'w' || rights[3] != 's' || std::to_string(inode) != *inode_) continue;
+      found_.push_back(pid + "/map_files/" + range);
+    }
+    free(line);
+    fclose(maps);
   }
 
   // Devices have many nodes, so only their place tells; a file is told by its inode, unless the kernel does not show it.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -162,6 +163,28 @@ class BlockDevice : public basalt::Worker {
   int readOnly_ = 0;
 };
 
+// What a loop device stands on, whatever the path to it is called where somebody looks from.
+class LoopBacking : public basalt::Worker {
+ public:
+  LoopBacking(Napi::Env env, int fd) : Worker(env, basalt::Lane::kDevice), fd_(fd) {}
+
+ private:
+  void Run() override {
+    if (ioctl(fd_, LOOP_GET_STATUS64, &status_) != 0) return Fail("ioctl(LOOP_GET_STATUS64)", errno);
+  }
+
+  Napi::Value Value(Napi::Env env) override {
+    Napi::Object backing = Napi::Object::New(env);
+    backing.Set("device", Napi::BigInt::New(env, static_cast<uint64_t>(status_.lo_device)));
+    backing.Set("inode", Napi::BigInt::New(env, static_cast<uint64_t>(status_.lo_inode)));
+    backing.Set("blockDevice", Napi::BigInt::New(env, static_cast<uint64_t>(status_.lo_rdevice)));
+    return backing;
+  }
+
+  int fd_;
+  loop_info64 status_{};
+};
+
 class Sync : public basalt::Worker {
  public:
   Sync(Napi::Env env, int fd) : Worker(env, basalt::Lane::kDevice), fd_(fd) {}
@@ -190,6 +213,10 @@ Napi::Value StartZeroRange(const Napi::CallbackInfo& info) {
 
 Napi::Value StartBlockDevice(const Napi::CallbackInfo& info) {
   return (new BlockDevice(info.Env(), IntOf(info[0])))->Start();
+}
+
+Napi::Value StartLoopBacking(const Napi::CallbackInfo& info) {
+  return (new LoopBacking(info.Env(), IntOf(info[0])))->Start();
 }
 
 Napi::Value StartSync(const Napi::CallbackInfo& info) { return (new Sync(info.Env(), IntOf(info[0])))->Start(); }
@@ -224,6 +251,7 @@ class OpenDirect : public basalt::Worker {
 basalt::Capability capability([](Napi::Env env, Napi::Object exports) {
   exports.Set("nextExtent", Napi::Function::New(env, StartNextExtent));
   exports.Set("zeroRange", Napi::Function::New(env, StartZeroRange));
+  exports.Set("loopBacking", Napi::Function::New(env, StartLoopBacking));
   exports.Set("blockDevice", Napi::Function::New(env, StartBlockDevice));
   exports.Set("openDirect", Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
                 int fd = info[0].As<Napi::Number>().Int32Value();

@@ -46,9 +46,9 @@ test('what another process has open for writing is found by inode, and only that
   onTestFinished(() => void child.kill('SIGKILL'));
   const number = await new Promise<string>((resolve) => createInterface(child.stdout).once('line', resolve));
   const holdersOf = (path: string) => native.writableDescriptors(String(statSync(path).ino));
-  expect(await holdersOf(written)).toEqual([`${child.pid}/${number}`]);
+  expect(await holdersOf(written)).toEqual([`${child.pid}/fd/${number}`]);
   expect(await holdersOf(read)).toEqual([]);
-  expect(await native.writableDescriptors(undefined)).not.toContain(`${child.pid}/${number}`);
+  expect(await native.writableDescriptors(undefined)).not.toContain(`${child.pid}/fd/${number}`);
   const own = openSync(read, 'r+');
   onTestFinished(() => closeSync(own));
   expect(await holdersOf(read)).toEqual([]);

@@ -99,6 +99,7 @@ const probes: { readonly [M in MethodName]: readonly Probe[] } = {
   'repository.init': [none],
   'repository.show': [none],
   'repository.check': [none],
+  'repository.scan': [{ params: () => ({ name: 'x' }) }],
   'repository.stats': [none],
   'service.list': [none],
   'service.set': [{ params: () => ({ enabled: true }) }],

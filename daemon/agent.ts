@@ -50,6 +50,7 @@ import type { Services } from './jobs/services.ts';
 import { recoverSnapshots } from './jobs/snapshots.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
+import { releaseMappedRegularly } from './memory/mapped.ts';
 import { divideMemory, type MemoryShares, regionSizes } from './memory/shares.ts';
 import { Rate } from './pipeline/rate.ts';
 import { openLocation, parseRepositoryUrl } from './repository/locations.ts';
@@ -89,7 +90,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const { values } = effective;
   const startedAtMs = systemClock.now();
   undo.push(await lockState(native, values.state_dir));
-  const catalog = await openCatalog(values.state_dir);
+  const catalog = await openCatalog(values.state_dir, undo);
   undo.push(() => catalog.close());
   const { events, command, jobs } = startJobs(catalog, effective, log);
 
@@ -185,10 +186,11 @@ function startJobs(catalog: Catalog, { values }: EffectiveSettings, log: Logger)
   return { events, command, jobs };
 }
 
-async function openCatalog(stateDirectory: string): Promise<Catalog> {
+async function openCatalog(stateDirectory: string, undo: Undo[]): Promise<Catalog> {
   const path = join(stateDirectory, 'catalog.mdb');
   await requireCatalogFile(path);
   const catalog = openLmdbCatalog(path);
+  undo.push(releaseMappedRegularly(native, path));
   await catalog.ready();
   return catalog;
 }

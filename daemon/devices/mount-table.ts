@@ -1,6 +1,7 @@
-/** Mounts and swap areas, as the kernel lists them. Source: proc(5), /proc/pid/mountinfo and /proc/swaps.
+/** Devices that are mounted or swapped to, as the kernel lists them. Source: proc(5), /proc/swaps.
  *  Promises: sees the mounts of our own mount namespace only; an exclusive open finds out about the others. */
 
+import { readMountTable, unescapeOctal } from '../base/mount-table.ts';
 import { readText, statOf } from './block-names.ts';
 import { deviceNumber, identityKey, identityOf } from './locate.ts';
 
@@ -10,29 +11,14 @@ export interface Mount {
   readonly mountPoint: string;
 }
 
-/** Space, tab, line feed and backslash are written as octal in these tables. */
-export const unescapeOctal = (text: string): string =>
-  text.replaceAll(/\\([0-7]{3})/g, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-
-/** One line of mountinfo; undefined where it is not one. */
-export function parseMountLine(line: string): (Mount & { readonly device: string }) | undefined {
-  const [front, back] = line.split(' - ');
-  const [, , number, , mountPoint] = front?.split(' ') ?? [];
-  const device = back?.split(' ')[1];
-  if (number === undefined || mountPoint === undefined || device === undefined) return undefined;
-  return { number, mountPoint: unescapeOctal(mountPoint), device: unescapeOctal(device) };
-}
-
 export async function listMounts(): Promise<Mount[]> {
   const mounts: Mount[] = [];
-  for (const line of ((await readText('/proc/self/mountinfo')) ?? '').split('\n')) {
-    const mount = parseMountLine(line);
-    if (mount === undefined) continue;
+  for (const { device, directory, source } of await readMountTable()) {
     // btrfs and its like show a number of their own making: only the name leads to the device.
-    const hidden = mount.number.startsWith('0:') && mount.device.startsWith('/dev/');
-    const stats = hidden ? await statOf(mount.device) : undefined;
-    const number = stats?.isBlockDevice() === true ? deviceNumber(stats.rdev) : mount.number;
-    mounts.push({ number, mountPoint: mount.mountPoint });
+    const hidden = device.startsWith('0:') && source.startsWith('/dev/');
+    const stats = hidden ? await statOf(source) : undefined;
+    const number = stats?.isBlockDevice() === true ? deviceNumber(stats.rdev) : device;
+    mounts.push({ number, mountPoint: directory });
   }
   return mounts;
 }

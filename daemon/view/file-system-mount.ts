@@ -10,10 +10,10 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { loopGoneTimeoutMs } from '../base/limits.ts';
+import { mountedAt } from '../base/mount-table.ts';
 import { isWithin } from '../base/paths.ts';
 import { runCommand } from './commands.ts';
 import { attachLoop, backingFile, detachLoop, findLoops } from './loop-devices.ts';
-import { mountedAt } from './mount-table.ts';
 import { chooseVolume, fileSystemAt } from './partitions.ts';
 import { checkEmptyFolder, unusable } from './stale-mounts.ts';
 

@@ -3,8 +3,8 @@
 
 import { mkdir, opendir, realpath, stat } from 'node:fs/promises';
 import { errnoOf, Fault } from '../base/faults.ts';
+import { mountedAt } from '../base/mount-table.ts';
 import { runCommand } from './commands.ts';
-import { mountedAt } from './mount-table.ts';
 
 /** The source that the mount table shows for the view; its type is "fuse." and this. */
 export const viewMountName = 'basalt';

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <climits>
+#include <cstdlib>
 #include <cinttypes>
 #include <cstdio>
 
@@ -18,6 +20,9 @@ constexpr size_t kSmallBytes = 1 << 20;
 
 Mapping FindMapping(const std::string& path) {
   Mapping mapping;
+  // The kernel shows files by their real names.
+  char real[PATH_MAX];
+  if (!realpath(path.c_str(), real)) return mapping;
   FILE* maps = fopen("/proc/self/maps", "re");
   if (!maps) return mapping;
   char line[4608];
@@ -27,7 +32,7 @@ Mapping FindMapping(const std::string& path) {
     if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &start, &end, &name) < 2 || name == 0) continue;
     std::string file(line + name);
     if (!file.empty() && file.back() == '\n') file.pop_back();
-    if (file == path) mapping = {reinterpret_cast<char*>(start), end - start};
+    if (file == real) mapping = {reinterpret_cast<char*>(start), end - start};
   }
   fclose(maps);
   return mapping;

@@ -1,10 +1,11 @@
 /** What the addon tells of the system, against real sockets and the real user database. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { open } from 'lmdb';
 import { expect, onTestFinished, test } from 'vitest';
 import { native } from '../../native/native.ts';
 import { folderForTest, run } from '../support/devices.ts';
@@ -52,6 +53,26 @@ test('what another process has open for writing is found by inode, and only that
   const own = openSync(read, 'r+');
   onTestFinished(() => closeSync(own));
   expect(await holdersOf(read)).toEqual([]);
+});
+
+test('what a mapped file holds in memory is let go of, also where its path leads through a link', async () => {
+  const folder = folderForTest();
+  const path = join(folder, 'data.mdb');
+  symlinkSync(folder, join(folder, 'link'));
+  const store = open<Buffer, number>({ path, noSubdir: true, mapSize: 2 ** 28 });
+  for (let key = 0; key < 16_000; key += 1) void store.put(key, Buffer.alloc(1000, key));
+  await store.flushed;
+  const resident = (): number => {
+    const [, lines = ''] = readFileSync('/proc/self/smaps', 'utf8').split(`${path}\n`);
+    return Number(/^Rss:\s+(\d+) kB$/m.exec(lines)?.[1]) * 1024;
+  };
+  const readAll = () => [...store.getRange()].reduce((sum, { value }) => sum + value.length, 0);
+  expect(readAll()).toBe(16_000_000);
+  expect(resident()).toBeGreaterThan(15_000_000);
+  native.releaseMapped(join(folder, 'link', 'data.mdb'));
+  expect(resident()).toBe(0);
+  expect(readAll()).toBe(16_000_000);
+  await store.close();
 });
 
 test('the groups of a user are those that id(1) shows, and an unknown user has none', () => {

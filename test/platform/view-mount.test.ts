@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { MiB } from '../../daemon/base/bytes.ts';
+import { mountedAt } from '../../daemon/base/mount-table.ts';
 import {
   type FileSystemMount,
   mountFileSystem,
   unmountFileSystem,
 } from '../../daemon/view/file-system-mount.ts';
 import { backingFile, findLoops } from '../../daemon/view/loop-devices.ts';
-import { mountedAt } from '../../daemon/view/mount-table.ts';
 import type { View } from '../../daemon/view/view.ts';
 import { type FileSystemKind, makeDisk, makeFileSystem, makeFiles, run } from '../support/disk-images.ts';
 import { FakeSource, fakeBackup, fileImage, openFakeView } from '../support/view-source.ts';

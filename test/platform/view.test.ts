@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { viewSlotBytes } from '../../daemon/base/limits.ts';
-import { mountedAt } from '../../daemon/view/mount-table.ts';
+import { mountedAt } from '../../daemon/base/mount-table.ts';
 import { backupFolderName } from '../../daemon/view/names.ts';
 import type { View } from '../../daemon/view/view.ts';
 import {

@@ -1,17 +1,15 @@
 import { expect, test } from 'vitest';
+import { parseMountTable } from '../../../daemon/base/mount-table.ts';
 import { claim, isRead } from '../../../daemon/devices/claims.ts';
 import { walkExtents } from '../../../daemon/devices/extents.ts';
 import { deviceNumber } from '../../../daemon/devices/locate.ts';
-import { parseMountLine } from '../../../daemon/devices/mount-table.ts';
 import { inodeShown } from '../../../daemon/devices/writers.ts';
 
 test('a line of the mount table is read with optional fields and escaped names', () => {
-  expect(
-    parseMountLine(
-      '36 35 98:0 /sub /mnt/a\\040b\\134c rw,noatime shared:2 master:1 - ext3 /dev/root\\040x rw,errors=continue',
-    ),
-  ).toEqual({ number: '98:0', mountPoint: '/mnt/a b\\c', device: '/dev/root x' });
-  expect(parseMountLine('')).toBeUndefined();
+  const line =
+    '36 35 98:0 /sub /mnt/a\\040b\\134c rw,noatime shared:2 master:1 - ext3 /dev/root\\040x rw,errors=continue';
+  const entry = { device: '98:0', directory: '/mnt/a b\\c', type: 'ext3', source: '/dev/root x' };
+  expect(parseMountTable(`${line}\n\nnone\n${line}\n`)).toEqual([entry, entry]);
 });
 
 test('device numbers beyond eight bits are read as the kernel prints them', () => {

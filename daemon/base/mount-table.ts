@@ -1,9 +1,10 @@
-/** What this process sees mounted. Source: proc_pid_mountinfo(5). */
+/** What this process sees mounted. Source: proc_pid_mountinfo(5).
+ *  Promises: the mounts of our own mount namespace only, whole and in the order of mounting. Touches nothing that is mounted. */
 
 import { readFile } from 'node:fs/promises';
 
 export interface MountEntry {
-  /** "major:minor". */
+  /** Of the device under it, "major:minor". */
   readonly device: string;
   readonly directory: string;
   readonly type: string;
@@ -15,6 +16,7 @@ export async function readMountTable(): Promise<MountEntry[]> {
   return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
 }
 
+/** A line that is none is left out. */
 export function parseMountTable(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
@@ -23,7 +25,7 @@ export function parseMountTable(text: string): MountEntry[] {
     const [type, source] = (after ?? '').split(' ');
     if (device === undefined || directory === undefined || type === undefined || source === undefined)
       continue;
-    entries.push({ device, directory: unescape(directory), type, source: unescape(source) });
+    entries.push({ device, directory: unescapeOctal(directory), type, source: unescapeOctal(source) });
   }
   return entries;
 }
@@ -33,6 +35,6 @@ export async function mountedAt(directory: string): Promise<MountEntry | undefin
   return (await readMountTable()).findLast((entry) => entry.directory === directory);
 }
 
-/** The kernel writes space, tab, line end and backslash as \ooo. */
-const unescape = (text: string): string =>
-  text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+/** The kernel writes space, tab, line feed and backslash as \ooo in its tables. */
+export const unescapeOctal = (text: string): string =>
+  text.replaceAll(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));

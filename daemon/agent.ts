@@ -37,6 +37,7 @@ import { startServer } from './control/server.ts';
 import { statusLine } from './control/status-line.ts';
 import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
+import { dropStaleHints } from './jobs/hints.ts';
 import { type HookSettings, thawAfterCrash } from './jobs/hooks.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
@@ -220,6 +221,7 @@ async function cleanUpAfterEarlier(
   viewDirectory: string | null,
   log: Logger,
 ): Promise<void> {
+  await dropStaleHints(values.state_dir);
   for (const line of await thawAfterCrash(catalog, hooksOf(values))) log.warn(line);
   for (const line of await recoverSnapshots(catalog)) log.warn(line);
   for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);

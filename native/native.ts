@@ -42,6 +42,8 @@ export interface BlockIndex {
   seal(parts: SealParts): Promise<SealCounts>;
   /** At once. Fills a location (`daemon/format/block-layouts.ts`) an address. Sees committed packs only. */
   locate(addresses: Uint8Array, locations: Uint8Array): void;
+  /** Fills a byte an address: 1 where a committed pack holds the block and that copy is not suspected, or where it is zeros. */
+  holds(addresses: Uint8Array, held: Uint8Array): Promise<void>;
   /** Adds a durable pack: `entries` with offsets from the start of the pack. Ends the claims on them. Flushed when it
    *  resolves. `verified`: these very copies were just written or read whole, so that they end a suspicion. */
   addPack(name: Uint8Array, entries: Uint8Array, verified: boolean): Promise<void>;
@@ -212,6 +214,8 @@ export interface Native {
   releaseMapped(path: string): void;
   openIndex(path: string, mapBytes: number): BlockIndex;
   decode(parts: DecodeParts): Promise<number>;
+  /** Reads blocks and fills their addresses, all zeros for a block of zeros; changes and claims nothing. */
+  addresses(parts: Omit<SealParts, 'output' | 'entries' | 'level'>): Promise<void>;
   write(parts: WriteParts): Promise<WriteCounts>;
 
   /** Reads, finds zeros, and makes the SHA-256 of every block. */

@@ -11,6 +11,8 @@ export const digestBytes = 32;
 /** `value` rounded up to a multiple of `unit`. Safe for values up to 2^53. */
 export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
+export const roundDown = (value: number, unit: number): number => Math.floor(value / unit) * unit;
+
 export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 

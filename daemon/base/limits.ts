@@ -91,3 +91,5 @@ export const viewScratchSlots = 4;
 export const findPacksEveryMs = 10_000;
 /** Longest `backup_url` of a record, white space and all: 64 KiB of properties in the longest spelling fit. */
 export const recordTextLengthMax = 768 * KiB;
+/** Changed extents that one request may carry, so that they fit a frame: a client with more merges those that lie closest. */
+export const changedExtentsMax = 16_384;

@@ -24,8 +24,8 @@ export interface Source {
   readonly sizeBytes: number;
   /** Evidence kept in the backup record: how it was used when it was read. Empty: nobody used it. */
   readonly usedBy: readonly string[];
-  /** All of the source in order, from offset 0 to its size, without gaps; holes are not read. Bounded memory. */
-  extents(): AsyncIterable<Extent>;
+  /** All of the source, or of a range of it, in order and without gaps; holes are not read. Bounded memory. */
+  extents(from?: number, to?: number): AsyncIterable<Extent>;
   /** Makes what was written durable, and says what shows that nobody writes from now on; undefined where nothing does. */
   evidence(): Promise<Evidence | undefined>;
   /** SOURCE_CHANGED if the size is not the one it was opened with. */

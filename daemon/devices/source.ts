@@ -91,9 +91,9 @@ function makeSource(parts: DeviceParts, facts: SourceFacts): Source {
   const { place, handle, sizeBytes } = facts;
   const { url } = place;
   let open = true;
-  async function* extents() {
+  async function* extents(from = 0, to = sizeBytes) {
     try {
-      yield* walkExtents(parts.native, handle.fd, sizeBytes);
+      yield* walkExtents(parts.native, handle.fd, from, to);
     } catch (thrown) {
       throw sourceReadFault(url, thrown);
     }

@@ -5,22 +5,39 @@ import type { BackupRecord, JobRecord } from '../catalog/records.ts';
 import { openSource } from '../devices/source.ts';
 import { type BackupOrder, newRecord, occupy, parentOf, subjectOf } from './backup-plan.ts';
 import { backupOrder } from './backup-run.ts';
+import { type KeptHints, keepHints } from './hints.ts';
 import type { Services } from './services.ts';
 
 export async function createBackup(
   services: Services,
   order: BackupOrder,
 ): Promise<{ backup: BackupRecord; job: JobRecord }> {
-  const { jobs, busyVolumes: busy } = services;
   services.service.requireEnabled();
   const asked = subjectOf(services, order);
   parentOf(services, asked, order);
   await (await services.repositories.get(order.repository)).requireWritable();
   const sizeBytes = await probeSource(services, asked.source, order.force);
+  const hints = await keepHints(services, order, parentOf(services, asked, order), sizeBytes);
+  try {
+    return await submitBackup(services, order, sizeBytes, hints);
+  } catch (thrown) {
+    await hints?.drop();
+    throw thrown;
+  }
+}
+
+async function submitBackup(
+  services: Services,
+  order: BackupOrder,
+  sizeBytes: number,
+  hints: KeptHints | undefined,
+): Promise<{ backup: BackupRecord; job: JobRecord }> {
+  const { jobs, busyVolumes: busy } = services;
   // Other requests may have come between: nothing awaits from here until the record is on its way.
   const subject = subjectOf(services, order);
   const { volume, occupies } = subject;
   const backup = newRecord(services, order, subject, parentOf(services, subject, order), sizeBytes);
+  hints?.requireParent(backup.parent_id);
   const record = { project_id: order.project, backup_id: backup.id, volume_id: volume.id };
   const plan = {
     kind: 'backup',
@@ -31,7 +48,7 @@ export async function createBackup(
   busy.add(occupies);
   try {
     const job = await jobs.submit({
-      ...backupOrder(services, record, plan),
+      ...backupOrder(services, record, plan, hints),
       begin: (changes) => {
         services.quotas.require(backup.project_id, sizeBytes);
         changes.put('backups', backup);

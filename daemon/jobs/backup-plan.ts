@@ -8,6 +8,7 @@ import type { Changes } from '../catalog/catalog.ts';
 import { type BackupRecord, lacking, type SnapshotRecord, type VolumeRecord } from '../catalog/records.ts';
 import { backupStatus, snapshotStatus, volumeStatus } from '../catalog/statuses.ts';
 import { findSnapshot, findVolume, findVolumeAnywhere } from './find.ts';
+import type { ChangesOrder } from './hints.ts';
 import { type Services, timestamp } from './services.ts';
 
 export interface BackupOrder {
@@ -31,6 +32,8 @@ export interface BackupOrder {
   readonly properties: Readonly<Record<string, string>>;
   readonly container: string | null;
   readonly availability_zone: string | null;
+  /** What changed since the parent, where the caller says so. */
+  readonly changes: ChangesOrder | undefined;
 }
 
 /** What is read, and what must not be used by another job meanwhile. */

@@ -19,16 +19,19 @@ import type { ManifestFields, Repository } from '../repository/repository.ts';
 import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
 import { type BackupSource, dropTemporary, openBackupSource } from './backup-source.ts';
+import type { KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type BackupPlan = Extract<JobPlan, { kind: 'backup' }>;
 
-/** `record`: the backup, its volume and their project, which the catalog knows by the time the job runs. */
+/** `hints`: of the caller; a backup that goes on after a restart has none, as more may have changed by then.
+ *  `record`: the backup, its volume and their project, which the catalog knows by the time the job runs. */
 export function backupOrder(
   services: Services,
   record: Pick<JobRecord, 'project_id' | 'backup_id' | 'volume_id'>,
   plan: BackupPlan,
+  hints?: KeptHints,
 ): JobOrder {
   const { catalog } = services;
   const { project_id, backup_id, volume_id } = record;
@@ -49,8 +52,12 @@ export function backupOrder(
       const onDurable = (written: BackupManifest) => {
         manifest = written;
       };
-      const made = await runBackup(services, context, backup, { volume, plan, onDurable });
-      return { backup_id, ...made.statistics, consistency: made.consistency };
+      try {
+        const made = await runBackup(services, context, backup, { volume, plan, onDurable, hints });
+        return { backup_id, ...made.statistics, consistency: made.consistency, ...hints?.result() };
+      } finally {
+        await hints?.drop();
+      }
     },
     end: (changes, fault) => {
       const now = timestamp(services.clock);
@@ -81,13 +88,14 @@ interface BackupRun {
   readonly plan: BackupPlan;
   /** Told at once when the backup exists: whatever fails afterwards does not undo that. */
   readonly onDurable: (manifest: BackupManifest) => void;
+  readonly hints: KeptHints | undefined;
 }
 
 async function runBackup(
   services: Services,
   context: JobContext,
   backup: BackupRecord,
-  { volume, plan, onDurable }: BackupRun,
+  { volume, plan, onDurable, hints: kept }: BackupRun,
 ): Promise<BackupManifest> {
   const { signal, progress } = context;
   try {
@@ -110,7 +118,8 @@ async function runBackup(
         const checkpoints = await backupCheckpoints(services, context, repository, source);
         const { commit } = context;
         const parts = { source, repository, native, grant, progress, signal, rates, copies, fields };
-        const manifest = await backUp({ ...parts, checkpoints, commit });
+        const hints = await kept?.open(repository);
+        const manifest = await backUp({ ...parts, checkpoints, commit, hints });
         onDurable(manifest);
         return manifest;
       } finally {

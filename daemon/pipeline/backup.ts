@@ -1,9 +1,11 @@
 /** Copies a source into a repository.
  *    source ─extents▶ segments ─(window)▶ read ▷ zero? ▷ hash ▷ known? ▷ compress ▷ store ─▶ manifest
- *  Promises: holds at most its grant; holes are not read; a cancelled or failed copy leaves only unreferenced blocks.
- *  Knows nothing of jobs, the catalog or the control socket. */
+ *  Promises: holds at most its grant; holes are not read, nor what hints say to be unchanged, unless they prove wrong; a
+ *  cancelled or failed copy leaves only unreferenced blocks. Knows nothing of jobs, the catalog or the control socket. */
 
 import type { Native } from '../../native/native.ts';
+import { assert } from '../base/assert.ts';
+import { roundDown } from '../base/bytes.ts';
 import { Fault } from '../base/faults.ts';
 import { segmentBytes } from '../base/limits.ts';
 import type { Source } from '../devices/device.ts';
@@ -18,6 +20,7 @@ import {
 } from '../repository/repository.ts';
 import { Checkpoints, isInterrupted } from './checkpoints.ts';
 import { type Descriptors, withDirect } from './direct.ts';
+import { type Hints, KeptRanges } from './kept.ts';
 import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
 import { Window } from './window.ts';
@@ -25,7 +28,9 @@ import { Window } from './window.ts';
 export interface BackupParts extends CopyParts {
   readonly source: Source;
   readonly repository: Repository;
-  readonly native: Pick<Native, 'openDirect'>;
+  readonly native: Pick<Native, 'openDirect' | 'addresses'>;
+  /** What changed since the parent, where somebody says so. */
+  readonly hints?: Hints | undefined;
   /** Called before anything is read, and again when all has been, just before the manifest is written. */
   readonly fields: () => ManifestFields;
   readonly checkpoints?: BackupCheckpoints | undefined;
@@ -43,10 +48,24 @@ export interface BackupCheckpoints {
   readonly save: (position: number, state: WriterState) => Promise<void>;
 }
 
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
 export function backUp(parts: BackupParts): Promise<BackupManifest> {
   return withDirect(parts.native, parts.source.fd, false, (descriptors) => {
-    const slots = slotsOf(parts.grant);
-    return orInFull(parts.fields, (fields) => copy({ ...parts, fields }, descriptors, slots));
+    const way = { descriptors, slots: slotsOf(parts.grant) };
+    return orInFull(parts.fields, async (fields) => {
+      const { hints, source } = parts;
+      const kept = hints === undefined ? undefined : new KeptRanges(hints, source);
+      const made = await copy({ ...parts, fields }, way, kept);
+      if (made !== undefined) return made;
+      // What was read so far is stored by now, and known.
+      const whole = await copy({ ...parts, fields }, way, undefined);
+      assert(whole !== undefined, 'a copy that keeps nothing can not keep anything wrong');
+      return whole;
+    });
   });
 }
 
@@ -66,11 +85,14 @@ export async function orInFull(
   });
 }
 
+/** Undefined: what was kept differs from the source. */
 async function copy(
-  parts: BackupParts,
-  descriptors: Descriptors,
-  slots: readonly Slot[],
-): Promise<BackupManifest> {
+  given: BackupParts,
+  { descriptors, slots }: { readonly descriptors: Descriptors; readonly slots: readonly Slot[] },
+  kept: KeptRanges | undefined,
+): Promise<BackupManifest | undefined> {
+  // A checkpoint would outlive the comparison that says whether what was kept can be trusted.
+  const parts = kept === undefined ? given : { ...given, checkpoints: undefined };
   const { source, progress, signal } = parts;
   const { writer, begin } = await openWriter(parts);
   const window = new Window(slots, () => slotsFor(parts.copies()));
@@ -86,7 +108,12 @@ async function copy(
       bytesDone += bytes;
       progress({ bytesDone, bytesTotal: source.sizeBytes, phase: 'reading' });
     };
-    for await (const segment of segments(source, report, begin)) {
+    const skipped = (bytes: number) => {
+      throwIfCancelled(signal);
+      report(bytes);
+    };
+    const ranges = kept?.plan(writer, skipped) ?? wholeOf(source, begin);
+    for await (const segment of segments(source, ranges, skipped)) {
       await takeAll(parts.rates, segment.length, signal);
       if (checkpoints.due(segment.offset) || isInterrupted(signal)) await save(segment.offset);
       throwIfCancelled(signal);
@@ -102,6 +129,10 @@ async function copy(
     await window.drain();
     throwIfCancelled(signal);
     await source.checkUnchanged();
+    if (kept !== undefined && !(await kept.confirm(parts, descriptors, window))) {
+      await writer.abort();
+      return undefined;
+    }
     progress({ bytesDone: source.sizeBytes, bytesTotal: source.sizeBytes, phase: 'storing' });
     return await writer.finish(parts.fields(), parts.commit);
   } catch (thrown) {
@@ -133,24 +164,39 @@ async function saveCheckpoint({ checkpoints }: BackupParts, writer: BackupWriter
   if (state !== undefined) await checkpoints?.save(position, state);
 }
 
-/** Aligned segments from `begin` on that hold data; what lies in holes only is skipped and reported at once. */
+async function* wholeOf({ sizeBytes }: Source, begin: number): AsyncIterable<Range> {
+  if (sizeBytes > begin) yield { offset: begin, length: sizeBytes - begin };
+}
+
+/** What holds data in the ranges, cut at segments; segments that lie in holes only are skipped and reported at once. */
 async function* segments(
   source: Source,
+  ranges: AsyncIterable<Range>,
   skipped: (bytes: number) => void,
-  begin: number,
-): AsyncIterable<{ offset: number; length: number }> {
-  let next = begin;
-  for await (const extent of source.extents()) {
-    if (!extent.data) continue;
-    const end = extent.offset + extent.length;
-    const first = Math.max(next, Math.floor(extent.offset / segmentBytes) * segmentBytes);
-    if (first > next) skipped(first - next);
-    next = Math.max(next, first);
-    while (next < end) {
-      const length = Math.min(segmentBytes, source.sizeBytes - next);
-      yield { offset: next, length };
-      next += length;
+): AsyncIterable<Range> {
+  for await (const range of ranges) {
+    const end = range.offset + range.length;
+    let next = range.offset;
+    for await (const extent of dataIn(source, range)) {
+      const first = Math.max(next, roundDown(extent.offset, segmentBytes));
+      if (first > next) skipped(first - next);
+      next = first;
+      while (next < extent.offset + extent.length) {
+        const length = Math.min(roundDown(next, segmentBytes) + segmentBytes, end) - next;
+        yield { offset: next, length };
+        next += length;
+      }
+    }
+    if (next < end) skipped(end - next);
+  }
+}
+
+/** Where a range holds data. To ask costs more than to read a little. */
+async function* dataIn(source: Source, range: Range): AsyncIterable<Range> {
+  if (range.length <= segmentBytes) yield range;
+  else {
+    for await (const extent of source.extents(range.offset, range.offset + range.length)) {
+      if (extent.data) yield extent;
     }
   }
-  if (next < source.sizeBytes) skipped(source.sizeBytes - next);
 }

@@ -59,6 +59,12 @@ export const methods = {
       properties: shape.properties.default({}),
       rate: shape.rate.default(0).describe('bytes a second for this job alone; 0: no limit'),
       repository: shape.repository.default('default'),
+      changed_extents: shape.changedExtents
+        .optional()
+        .describe('with incremental: [offset, length] of each extent that may have changed, ascending'),
+      changed_since: shape.reference
+        .optional()
+        .describe('the backup that changed_extents start from; absent: the parent'),
       container: shape.container.optional(),
       availability_zone: shape.text.optional(),
       ...inProject,

@@ -24,6 +24,7 @@ interface Schema {
   readonly maxLength?: number;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly maxItems?: number;
   readonly const?: unknown;
   readonly default?: unknown;
   readonly description?: string;
@@ -51,6 +52,7 @@ function typeText(schema: Schema): string {
     return schema.pattern === undefined ? text : `${text}, like ${code(schema.pattern)}`;
   }
   if (schema.type === 'integer') return range('whole number', schema.minimum, schema.maximum);
+  if (schema.type === 'array') return `list, at most ${schema.maxItems} items`;
   if (schema.type === 'object' && typeof schema.additionalProperties === 'object') {
     return `map of text to ${typeText(schema.additionalProperties)}`;
   }
@@ -83,7 +85,7 @@ function resultType(name: MethodName, source: string): string {
 
 function renderMethod(name: MethodName, sources: ProtocolSources): string {
   const row = methods[name];
-  const schema = z.toJSONSchema(row.params, { io: 'input' }) as Schema;
+  const schema = z.toJSONSchema(row.params, { io: 'input', unrepresentable: 'any' }) as Schema;
   const fields = Object.entries(schema.properties ?? {}).map(([field, shape]) =>
     fieldLine(field, shape, schema.required?.includes(field) ?? false),
   );

@@ -2,7 +2,7 @@
  *  safe as one. */
 
 import { z } from 'zod';
-import { propertiesBytesMax } from '../base/limits.ts';
+import { changedExtentsMax, propertiesBytesMax } from '../base/limits.ts';
 
 export const id = z.uuid();
 export const reference = z.string().min(1).max(255).describe('id or name');
@@ -56,6 +56,14 @@ export const rate = z
   .min(0)
   .max(2 ** 50)
   .describe('bytes a second; 0: no limit');
+const isPair = (value: unknown): boolean =>
+  Array.isArray(value) && value.length === 2 && value.every(Number.isSafeInteger);
+/** Looked at closely later, against the volume. One check an item, because there may be many. */
+export const changedExtents = z
+  .array(
+    z.custom<readonly [offset: number, length: number]>(isPair, 'an extent is [offset, length] in bytes'),
+  )
+  .max(changedExtentsMax);
 export const limit = z.int().min(1).max(1000).default(1000);
 export const quota = z
   .int()

@@ -49,10 +49,20 @@ export interface SealSource {
   readonly directFd: number;
 }
 
+/** A part of a range that was to be kept. */
+export interface KeptPiece {
+  readonly offset: number;
+  readonly length: number;
+  /** False: the parent's blocks can't be used, so that the piece must be sealed before the next one is asked for. */
+  readonly kept: boolean;
+  /** 32 bytes a block that was kept; absent where all of them are zeros. */
+  readonly addresses?: Uint8Array;
+}
+
 /** One backup in the making. */
 export interface BackupWriter {
-  /** Seals `length` bytes of `source` at `position`, a multiple of `segmentBytes`. Calls begin in ascending order, several may be
-   *  under way; what no call covers is zeros. `input`, `output`: lent memory of `segmentBytes` each. */
+  /** Seals `length` bytes of `source` at `position`, a multiple of the block size, within one segment of `segmentBytes`. Calls begin
+   *  in ascending order, several may be under way; what no call covers is zeros. `input`, `output`: lent memory of `segmentBytes` each. */
   seal(
     source: SealSource,
     position: number,
@@ -60,6 +70,10 @@ export interface BackupWriter {
     input: Uint8Array,
     output: Uint8Array,
   ): Promise<void>;
+  /** Takes over what `parent` holds of a range, without reading the source: whole blocks, up to the end of the volume at most.
+   *  Gives the range in order and without gaps. Only blocks that are known to be stored are kept. In order with `seal`.
+   *  Absent where backups of this kind can't share what they hold. */
+  keep?(parent: BackupManifest, position: number, length: number): AsyncIterable<KeptPiece>;
   counts(): WriteCounts;
   /** W1: everything sealed is durable; W2: the manifest is. Resolves with the manifest as written. */
   /** `commit`: called just before W2; what it throws is thrown on, and nothing is committed. */

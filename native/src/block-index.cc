@@ -60,6 +60,7 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "BlockIndex",
                        {InstanceMethod("seal", &BlockIndex::Seal), InstanceMethod("locate", &BlockIndex::Locate),
+                        InstanceMethod("holds", &BlockIndex::Holds),
                         InstanceMethod("addPack", &BlockIndex::AddPack), InstanceMethod("addPacks", &BlockIndex::AddPacks),
                         InstanceMethod("release", &BlockIndex::Release),
                         InstanceMethod("suspect", &BlockIndex::Suspect), InstanceMethod("packName", &BlockIndex::PackName),
@@ -96,6 +97,13 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
     }
     index_->Looked(count);
     return info.Env().Undefined();
+  }
+
+  Napi::Value Holds(const Napi::CallbackInfo& info) {
+    return Start(info, [](IndexWork& work) {
+      size_t count = std::min(work.spans[0].length / 32, work.spans[1].length);
+      return work.index->Holds(work.spans[0].data, count, work.spans[1].data);
+    });
   }
 
   Napi::Value Start(const Napi::CallbackInfo& info, IndexWork::Task task) {

@@ -32,7 +32,7 @@ off_t OffsetOf(const Napi::Value& value) { return static_cast<off_t>(NumberOf(va
 class NextExtent : public basalt::Worker {
  public:
   NextExtent(Napi::Env env, int fd, off_t position, off_t end)
-      : Worker(env, basalt::Lane::kDevice), fd_(fd), position_(position), end_(end) {}
+      : Worker(env, basalt::Lane::kDevice, fd), fd_(fd), position_(position), end_(end) {}
 
  private:
   void Run() override {
@@ -78,7 +78,7 @@ class NextExtent : public basalt::Worker {
 class ZeroRange : public basalt::Worker {
  public:
   ZeroRange(Napi::Env env, int fd, off_t position, off_t length)
-      : Worker(env, basalt::Lane::kDevice), fd_(fd), position_(position), length_(length) {}
+      : Worker(env, basalt::Lane::kDevice, fd), fd_(fd), position_(position), length_(length) {}
 
  private:
   void Run() override {
@@ -140,7 +140,7 @@ class ZeroRange : public basalt::Worker {
 
 class BlockDevice : public basalt::Worker {
  public:
-  BlockDevice(Napi::Env env, int fd) : Worker(env, basalt::Lane::kDevice), fd_(fd) {}
+  BlockDevice(Napi::Env env, int fd) : Worker(env, basalt::Lane::kDevice, fd), fd_(fd) {}
 
  private:
   void Run() override {
@@ -187,7 +187,7 @@ class LoopBacking : public basalt::Worker {
 
 class Sync : public basalt::Worker {
  public:
-  Sync(Napi::Env env, int fd) : Worker(env, basalt::Lane::kDevice), fd_(fd) {}
+  Sync(Napi::Env env, int fd) : Worker(env, basalt::Lane::kDevice, fd), fd_(fd) {}
 
  private:
   void Run() override {
@@ -234,7 +234,7 @@ Napi::Value TryLock(const Napi::CallbackInfo& info) {
 class OpenDirect : public basalt::Worker {
  public:
   OpenDirect(Napi::Env env, int fd, bool for_writing)
-      : Worker(env, basalt::Lane::kDevice), fd_(fd), flags_(for_writing ? O_RDWR : O_RDONLY) {}
+      : Worker(env, basalt::Lane::kDevice, fd), fd_(fd), flags_(for_writing ? O_RDWR : O_RDONLY) {}
 
  protected:
   void Run() override {

@@ -17,8 +17,16 @@ constexpr int kWhoProcess = 1;  // IOPRIO_WHO_PROCESS; 0 is the calling thread
 
 void DevicePool::SetPriority(int priority) { wanted_priority = priority; }
 
-// A processor has enough to do with two: while one waits for its device the other computes.
-static unsigned ThreadCount() { return std::clamp(std::thread::hardware_concurrency() * 2, 4u, 32u); }
+// A processor has enough to do with two: while one waits for its device the other computes. This is also what one device gets.
+static unsigned ThreadCount() {
+  static const unsigned count = std::clamp(std::thread::hardware_concurrency() * 2, 4u, 32u);
+  return count;
+}
+// With so many threads in their devices, those that come next wait after all.
+constexpr unsigned kThreadsMax = 512;
+// Work that waits for its device longer than this counts as hanging; looked at so often while other work waits.
+constexpr auto kHangs = std::chrono::milliseconds(200);
+constexpr auto kLookEvery = std::chrono::milliseconds(50);
 
 DevicePool& DevicePool::Of(Napi::Env env) {
   static DevicePool* pool = new DevicePool(env);
@@ -29,30 +37,104 @@ DevicePool::DevicePool(Napi::Env env) : env_(env) {
   Napi::String name = Napi::String::New(env, "basalt device pool");
   napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, &DevicePool::Settled, &settled_);
   napi_unref_threadsafe_function(env, settled_);
-  for (unsigned i = 0; i < ThreadCount(); i++) std::thread(&DevicePool::Work, this).detach();
+  threads_ = ThreadCount();
+  for (unsigned i = 0; i < threads_; i++) std::thread(&DevicePool::Work, this).detach();
+  std::thread(&DevicePool::Watch, this).detach();
 }
 
 void DevicePool::Post(Worker* worker) {
   if (under_way_++ == 0) napi_ref_threadsafe_function(env_, settled_);
   std::lock_guard lock(mutex_);
-  queue_.push_back(worker);
+  Device& device = devices_[worker->device_];
+  if (device.queue.empty()) turns_.push_back(worker->device_);
+  device.queue.push_back(worker);
   wake_.notify_one();
+  watch_.notify_one();
+}
+
+// The next work that may run now; nullptr where there is none.
+Worker* DevicePool::Take(int* number) {
+  if (running_.size() - hanging_ >= ThreadCount()) return nullptr;
+  for (auto turn = turns_.begin(); turn != turns_.end(); ++turn) {
+    Device& device = devices_[*turn];
+    if (device.running >= ThreadCount()) continue;
+    *number = *turn;
+    Worker* worker = device.queue.front();
+    device.queue.pop_front();
+    turns_.erase(turn);
+    if (!device.queue.empty()) turns_.push_back(*number);
+    return worker;
+  }
+  return nullptr;
+}
+
+void DevicePool::Begin(Worker* worker, int device, std::list<Running>::iterator* place) {
+  devices_[device].running++;
+  running_.push_back(Running{worker, device, Clock::now(), false});
+  *place = std::prev(running_.end());
+}
+
+void DevicePool::End(std::list<Running>::iterator place) {
+  if (place->hangs) hanging_--;
+  auto device = devices_.find(place->device);
+  if (--device->second.running == 0 && device->second.queue.empty()) devices_.erase(device);
+  running_.erase(place);
 }
 
 void DevicePool::Work() {
   int priority = 0;
+  std::unique_lock lock(mutex_);
   for (;;) {
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [this] { return !queue_.empty(); });
-    Worker* worker = queue_.front();
-    queue_.pop_front();
+    int device = -1;
+    Worker* worker = Take(&device);
+    if (!worker) {
+      // Those that stood in for hanging ones go when nothing is left for them.
+      if (threads_ - hanging_ > ThreadCount()) break;
+      wake_.wait(lock);
+      continue;
+    }
+    std::list<Running>::iterator place;
+    Begin(worker, device, &place);
     lock.unlock();
     if (int wanted = wanted_priority; wanted != priority) {
       syscall(SYS_ioprio_set, kWhoProcess, 0, wanted);
       priority = wanted;
     }
     worker->Execute();
+    lock.lock();
+    End(place);
+    // What waited for this device, or for a place, may run on more threads than this one.
+    if (!turns_.empty()) wake_.notify_one();
     napi_call_threadsafe_function(settled_, worker, napi_tsfn_nonblocking);
+  }
+  threads_--;
+}
+
+// True where work has been found to hang that did not before.
+bool DevicePool::FindHanging() {
+  bool found = false;
+  for (Running& running : running_) {
+    if (running.hangs || !running.worker->waits_ || Clock::now() - running.since < kHangs) continue;
+    running.hangs = found = true;
+    hanging_++;
+  }
+  return found;
+}
+
+void DevicePool::WakeOrAdd() {
+  wake_.notify_all();
+  while (threads_ - hanging_ < ThreadCount() && threads_ < kThreadsMax) {
+    threads_++;
+    std::thread(&DevicePool::Work, this).detach();
+  }
+}
+
+void DevicePool::Watch() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    watch_.wait(lock, [this] { return !turns_.empty(); });
+    if (FindHanging()) WakeOrAdd();
+    watch_.wait_for(lock, kLookEvery, [] { return false; });
   }
 }
 

@@ -143,6 +143,20 @@ bool Index::Suspected(const uint8_t* address) {
   return suspects_.count(key) > 0;
 }
 
+int Index::Holds(const uint8_t* addresses, size_t count, uint8_t* held) {
+  static const uint8_t zeros[32] = {};
+  Reader reader(*this);
+  if (reader.status()) return reader.status();
+  for (size_t i = 0; i < count; i++) {
+    const uint8_t* address = addresses + i * 32;
+    Location location;
+    bool none = std::memcmp(address, zeros, sizeof zeros) == 0;
+    held[i] = none || (reader.Find(address, &location) && !Suspected(address));
+  }
+  Looked(count);
+  return 0;
+}
+
 // The number of a pack; a new one where it is not known yet.
 int Index::NumberFor(MDB_txn* txn, const uint8_t* name, uint32_t* number) {
   MDB_val name_key = Value(name, 32), found;

@@ -90,6 +90,8 @@ class Index {
   // Remembers blocks that were found corrupt or missing: they count as unknown, until a verified copy is added. They outlive a restart and Clear.
   void Suspect(const uint8_t* addresses, size_t count);
   bool Suspected(const uint8_t* address);
+  // For each address: 1 where a committed pack holds the block and nothing speaks against that copy, or where it is all zeros.
+  int Holds(const uint8_t* addresses, size_t count, uint8_t* held);
   // Adds packs in one transaction, or what is missing of those that are known; blocks under suspicion are found there from now on.
   // `names`: 32 bytes a pack; `counts`: how many of the entries, which lie one pack behind the other, each has.
   int AddPacks(const uint8_t* names, const uint32_t* counts, size_t packs, const Entry* entries, bool verified);

@@ -7,8 +7,9 @@
 
 #include <algorithm>
 
-#include "hash.h"
+#include "capability.h"
 #include "direct.h"
+#include "hash.h"
 #include "worker.h"
 
 namespace basalt {
@@ -25,48 +26,38 @@ ZSTD_CCtx* Compressor() {
   return holder.context;
 }
 
-class SealWork : public Worker {
- public:
-  SealWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index)
-      : Worker(info.Env(), Lane::kDevice), index_(std::move(index)) {
+// Reads blocks of a source; what its last one lacks is zeros.
+class ReadWork : public Worker {
+ protected:
+  explicit ReadWork(const Napi::CallbackInfo& info) : Worker(info.Env(), Lane::kDevice, DescriptorOf(info)) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
     direct_ = parts.Get("directFd").As<Napi::Number>().Int32Value();
     position_ = static_cast<off_t>(NumberOf(parts.Get("position")));
     length_ = static_cast<size_t>(NumberOf(parts.Get("length")));
     block_ = static_cast<size_t>(NumberOf(parts.Get("blockBytes")));
-    level_ = parts.Get("level").As<Napi::Number>().Int32Value();
     input_ = SpanOf(parts.Get("input"));
-    output_ = SpanOf(parts.Get("output"));
     addresses_ = SpanOf(parts.Get("addresses"));
-    entries_ = SpanOf(parts.Get("entries"));
-    size_t blocks = (length_ + block_ - 1) / block_;
-    if (blocks * block_ > input_.length || output_.length < input_.length || addresses_.length < blocks * 32 ||
-        entries_.length < blocks * sizeof(Entry)) {
-      throw Napi::RangeError::New(info.Env(), "seal: a buffer is too short");
+    if (blocks() * block_ > input_.length || addresses_.length < blocks() * 32) {
+      throw Napi::RangeError::New(info.Env(), "a buffer is too short");
     }
     Keep(parts);
   }
 
- protected:
-  void Run() override {
-    if (fd_ >= 0 && !ReadAll()) return;
-    size_t blocks = (length_ + block_ - 1) / block_;
-    std::memset(input_.data + length_, 0, blocks * block_ - length_);
-    Index::Reader reader(*index_);
-    if (reader.status()) return FailWith("INDEX", mdb_strerror(reader.status()));
-    for (size_t i = 0; i < blocks; i++) SealBlock(reader, input_.data + i * block_, addresses_.data + i * 32);
-    index_->Looked(blocks);
+  size_t blocks() const { return (length_ + block_ - 1) / block_; }
+  uint8_t* block(size_t number) const { return input_.data + number * block_; }
+  uint8_t* address(size_t number) const { return addresses_.data + number * 32; }
+
+  // False where it failed.
+  bool ReadBlocks() {
+    if (fd_ >= 0 && !ReadAll()) return false;
+    WaitsNoMore();
+    std::memset(input_.data + length_, 0, blocks() * block_ - length_);
+    return true;
   }
 
-  Napi::Value Value(Napi::Env env) override {
-    Napi::Object counts = Napi::Object::New(env);
-    counts.Set("zeroBlocks", zero_);
-    counts.Set("knownBlocks", known_);
-    counts.Set("newBlocks", new_);
-    counts.Set("storedBytes", static_cast<double>(stored_));
-    return counts;
-  }
+  size_t block_;
+  Span input_;
 
  private:
   bool ReadAll() {
@@ -87,6 +78,43 @@ class SealWork : public Worker {
     return true;
   }
 
+  int fd_, direct_;
+  off_t position_;
+  size_t length_;
+  Span addresses_;
+};
+
+class SealWork : public ReadWork {
+ public:
+  SealWork(const Napi::CallbackInfo& info, std::shared_ptr<Index> index) : ReadWork(info), index_(std::move(index)) {
+    Napi::Object parts = info[0].As<Napi::Object>();
+    level_ = parts.Get("level").As<Napi::Number>().Int32Value();
+    output_ = SpanOf(parts.Get("output"));
+    entries_ = SpanOf(parts.Get("entries"));
+    if (output_.length < input_.length || entries_.length < blocks() * sizeof(Entry)) {
+      throw Napi::RangeError::New(info.Env(), "seal: a buffer is too short");
+    }
+  }
+
+ protected:
+  void Run() override {
+    if (!ReadBlocks()) return;
+    Index::Reader reader(*index_);
+    if (reader.status()) return FailWith("INDEX", mdb_strerror(reader.status()));
+    for (size_t i = 0; i < blocks(); i++) SealBlock(reader, block(i), address(i));
+    index_->Looked(blocks());
+  }
+
+  Napi::Value Value(Napi::Env env) override {
+    Napi::Object counts = Napi::Object::New(env);
+    counts.Set("zeroBlocks", zero_);
+    counts.Set("knownBlocks", known_);
+    counts.Set("newBlocks", new_);
+    counts.Set("storedBytes", static_cast<double>(stored_));
+    return counts;
+  }
+
+ private:
   void SealBlock(const Index::Reader& reader, const uint8_t* block, uint8_t* address) {
     if (AllZero(block, block_)) {
       std::memset(address, 0, 32);
@@ -126,13 +154,36 @@ class SealWork : public Worker {
   }
 
   std::shared_ptr<Index> index_;
-  int fd_, direct_, level_;
-  off_t position_;
-  size_t length_, block_;
-  Span input_, output_, addresses_, entries_;
+  int level_;
+  Span output_, entries_;
   size_t stored_ = 0;
   uint32_t zero_ = 0, known_ = 0, new_ = 0;
 };
+
+// Addresses of blocks, with no index beside: to compare what is there with what a map says.
+class AddressWork : public ReadWork {
+ public:
+  explicit AddressWork(const Napi::CallbackInfo& info) : ReadWork(info) {}
+
+ protected:
+  void Run() override {
+    if (!ReadBlocks()) return;
+    for (size_t i = 0; i < blocks(); i++) {
+      if (AllZero(block(i), block_)) {
+        std::memset(address(i), 0, 32);
+      } else {
+        Hash(block(i), block_, address(i));
+      }
+    }
+  }
+  Napi::Value Value(Napi::Env env) override { return env.Undefined(); }
+};
+
+Capability capability([](Napi::Env env, Napi::Object exports) {
+  exports.Set("addresses", Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
+                return (new AddressWork(info))->Start();
+              }));
+});
 
 }  // namespace
 

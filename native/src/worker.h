@@ -8,6 +8,7 @@
 #pragma once
 #include <napi.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -43,8 +44,9 @@ enum class Lane { kCompute, kDevice };
 
 class Worker {
  public:
-  explicit Worker(Napi::Env env, Lane lane = Lane::kCompute)
-      : env_(env), lane_(lane), deferred_(Napi::Promise::Deferred::New(env)) {}
+  // `device`: a descriptor of what the work waits for; -1: for nothing.
+  explicit Worker(Napi::Env env, Lane lane = Lane::kCompute, int device = -1)
+      : env_(env), lane_(lane), device_(device), waits_(device >= 0), deferred_(Napi::Promise::Deferred::New(env)) {}
   virtual ~Worker() = default;
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -60,6 +62,8 @@ class Worker {
     failure_ = Failure{ErrnoName(number), syscall, number, position};
   }
   void FailWith(const std::string& code, const std::string& what) { failure_ = Failure{code, what, 0, -1}; }
+  // From here on it only computes.
+  void WaitsNoMore() { waits_ = false; }
   bool failed() const { return failure_.has_value(); }
   // Keeps a JavaScript object (and so its memory) alive until the promise settles.
   void Keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
@@ -71,6 +75,8 @@ class Worker {
 
   Napi::Env env_;
   Lane lane_;
+  int device_;
+  std::atomic<bool> waits_;
   napi_async_work work_ = nullptr;
   Napi::Promise::Deferred deferred_;
   std::optional<Failure> failure_;
@@ -86,6 +92,11 @@ struct Span {
 inline Span SpanOf(const Napi::Value& value) {
   Napi::Uint8Array array = value.As<Napi::Uint8Array>();
   return Span{array.Data(), array.ByteLength()};
+}
+
+// The field "fd" of a call's only argument.
+inline int DescriptorOf(const Napi::CallbackInfo& info) {
+  return info[0].As<Napi::Object>().Get("fd").As<Napi::Number>().Int32Value();
 }
 
 inline double NumberOf(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }

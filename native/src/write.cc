@@ -16,7 +16,7 @@ enum class Action { kNone, kWrite, kPunch, kUnchanged };
 
 class WriteWork : public basalt::Worker {
  public:
-  explicit WriteWork(const Napi::CallbackInfo& info) : Worker(info.Env(), basalt::Lane::kDevice) {
+  explicit WriteWork(const Napi::CallbackInfo& info) : Worker(info.Env(), basalt::Lane::kDevice, basalt::DescriptorOf(info)) {
     Napi::Object parts = info[0].As<Napi::Object>();
     fd_ = parts.Get("fd").As<Napi::Number>().Int32Value();
     direct_ = parts.Get("directFd").As<Napi::Number>().Int32Value();

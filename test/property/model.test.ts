@@ -37,7 +37,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('punch'), at: place, length }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('resize'), size: place }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('backup'), incremental: fc.boolean() }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('backup'),
+      incremental: fc.boolean(),
+      hinted: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('delete'), which }) },
   {
     weight: 5,

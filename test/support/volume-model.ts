@@ -17,7 +17,7 @@ export type Operation =
   | { kind: 'write'; at: number; length: number; content: 'random' | 'text' | 'zeros' | 'copy'; seed: number }
   | { kind: 'punch'; at: number; length: number }
   | { kind: 'resize'; size: number }
-  | { kind: 'backup'; incremental: boolean }
+  | { kind: 'backup'; incremental: boolean; hinted?: boolean }
   | { kind: 'delete'; which: number }
   | {
       kind: 'restore';
@@ -96,7 +96,7 @@ export class VolumeModel {
       case 'resize':
         return this.#resize(operation.size);
       case 'backup':
-        return this.#backUp(operation.incremental);
+        return this.#backUp(operation.incremental, operation.hinted === true);
       case 'restart':
         return this.#restart(operation.how);
       case 'delete':
@@ -168,10 +168,33 @@ export class VolumeModel {
     truncateSync(this.#source, size);
   }
 
-  async #backUp(incremental: boolean): Promise<void> {
-    const backup = await this.#daemon.backUp(this.name, incremental && this.#points.length > 0);
+  async #backUp(incremental: boolean, hinted: boolean): Promise<void> {
+    const parent = incremental ? this.#points.at(-1) : undefined;
+    const changed_extents = hinted && parent !== undefined ? this.#changesSince(parent) : undefined;
+    const order = { volume: this.name, incremental: parent !== undefined };
+    const started = await this.#daemon.call('backup.create', {
+      ...order,
+      ...(changed_extents === undefined ? {} : { changed_extents }),
+    });
+    const { result } = await this.#daemon.done(started);
+    if (changed_extents !== undefined) expect(result).toMatchObject({ hints: 'used' });
+    const backup = await this.#daemon.call('backup.show', { backup: started.backup.id });
     expect(backup).toMatchObject({ status: 'available', size_bytes: this.#bytes.length });
     this.#points.push({ backup, bytes: Buffer.from(this.#bytes) });
+  }
+
+  /** What a device that counts in sectors would say. What the parent lacks need not be named. */
+  #changesSince({ bytes }: Point): [offset: number, length: number][] {
+    const sector = 512;
+    const changes: [number, number][] = [];
+    for (let at = 0; at < Math.min(bytes.length, this.#bytes.length); at += sector) {
+      const now = this.#bytes.subarray(at, at + sector);
+      if (now.equals(bytes.subarray(at, at + sector))) continue;
+      const last = changes.at(-1);
+      if (last !== undefined && last[0] + last[1] === at) last[1] += now.length;
+      else changes.push([at, now.length]);
+    }
+    return changes;
   }
 
   async #restore(point: Point, operation: Extract<Operation, { kind: 'restore' }>): Promise<void> {

@@ -1,5 +1,6 @@
 /** backup.*: one function a method. */
 
+import { Fault } from '../../base/faults.ts';
 import type { BackupRecord } from '../../catalog/records.ts';
 import { createBackup } from '../../jobs/backup-job.ts';
 import { exportRecord, importRecord } from '../../jobs/backup-record.ts';
@@ -8,6 +9,7 @@ import { copyBackupTo } from '../../jobs/copy-job.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
 import { dependentsCounter } from '../../jobs/dependents.ts';
 import { findBackup } from '../../jobs/find.ts';
+import type { ChangesOrder } from '../../jobs/hints.ts';
 import { diffBackups } from '../../jobs/repository-jobs.ts';
 import { restoreBackup } from '../../jobs/restore-job.ts';
 import { verifyBackup } from '../../jobs/verify-job.ts';
@@ -43,7 +45,8 @@ export const backupHandlers = ({
       const { availability_zone = services.service.zone } = rest;
       const named = { name, description, container, availability_zone, snapshot, user: String(caller.uid) };
       const scope = { volume, project, anyVolume: caller.admin, repository };
-      const order = { ...scope, incremental, force, properties, rate, ...named };
+      const changes = changesOf(rest.changed_extents, rest.changed_since);
+      const order = { ...scope, incremental, force, properties, rate, ...named, changes };
       const { backup, job } = await createBackup(services, order);
       return { backup: present(backup), job_id: job.id };
     },
@@ -88,3 +91,9 @@ export const backupHandlers = ({
     'backup.diff': async ({ a, b, project }, caller) => diffBackups(services, a, b, project, caller.signal),
   };
 };
+
+function changesOf(extents: ChangesOrder['extents'] | undefined, since: string | undefined) {
+  if (extents !== undefined) return { extents, since };
+  if (since === undefined) return undefined;
+  throw new Fault('INVALID_ARGUMENT', 'Cannot use "changed_since": there are no "changed_extents" with it');
+}

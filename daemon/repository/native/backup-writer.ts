@@ -6,19 +6,22 @@ import type { SealCounts } from '../../../native/native.ts';
 import { assert } from '../../base/assert.ts';
 import { digestBytes, hex, isZero } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
-import { manifestBytesMax, segmentBytes } from '../../base/limits.ts';
+import { fanout, manifestBytesMax, segmentBytes } from '../../base/limits.ts';
 import { entryBytes } from '../../format/block-layouts.ts';
 import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
-import { type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
+import { type BackupManifest, type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
 import type { WriterState } from '../../format/writer-state.ts';
-import type { BackupWriter, ManifestFields, SealSource, WriteCounts } from '../repository.ts';
+import type { BackupWriter, KeptPiece, ManifestFields, SealSource, WriteCounts } from '../repository.ts';
 import { throwIndexFault } from './index-fault.ts';
 import { MapBuilder } from './map-builder.ts';
+import { type LeafPart, rootOf, walkLeaves } from './map-walker.ts';
 import type { PackWriter } from './pack-writer.ts';
+import type { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
 
 export class NativeBackupWriter implements BackupWriter {
   readonly #parts: NativeParts;
+  readonly #cache: PageCache;
   readonly #packs: PackWriter;
   readonly #failuresBefore: number;
   readonly #sizeBytes: number;
@@ -32,8 +35,15 @@ export class NativeBackupWriter implements BackupWriter {
   /** Bytes that segments covered; the rest of the volume is zeros that were not read. */
   #coveredBytes = 0;
 
-  constructor(parts: NativeParts, packs: PackWriter, sizeBytes: number, from?: WriterState) {
+  constructor(
+    parts: NativeParts,
+    cache: PageCache,
+    packs: PackWriter,
+    sizeBytes: number,
+    from?: WriterState,
+  ) {
     this.#parts = parts;
+    this.#cache = cache;
     this.#packs = packs;
     this.#failuresBefore = packs.failures;
     this.#sizeBytes = sizeBytes;
@@ -58,7 +68,8 @@ export class NativeBackupWriter implements BackupWriter {
     input: Uint8Array,
     output: Uint8Array,
   ): Promise<void> {
-    assert(position % segmentBytes === 0 && length <= segmentBytes, 'a segment is aligned');
+    assert(position % this.#blockBytes === 0, 'a segment begins with a block');
+    assert((position % segmentBytes) + length <= segmentBytes, 'a segment is aligned');
     const blocks = Math.ceil(length / this.#blockBytes);
     const place = this.#map.place(position, blocks);
     try {
@@ -76,6 +87,62 @@ export class NativeBackupWriter implements BackupWriter {
       place.done();
     }
     await this.#map.keepUp();
+  }
+
+  async *keep(parent: BackupManifest, position: number, length: number): AsyncIterable<KeptPiece> {
+    assert(position % this.#blockBytes === 0, 'only whole blocks are kept');
+    for await (const part of walkLeaves(this.#cache, rootOf(parent), position, position + length)) {
+      if (part.leaf !== undefined) yield* this.#keepLeaf(part, part.leaf);
+      else yield { offset: part.offset, length: part.length, kept: part.damage === undefined };
+      await this.#map.keepUp();
+    }
+  }
+
+  /** A leaf that is the same as a whole is taken over by its own address, else block by block. */
+  async *#keepLeaf(
+    { offset, length }: LeafPart,
+    { page, entries }: { readonly page: Uint8Array; readonly entries: Uint8Array },
+  ): AsyncIterable<KeptPiece> {
+    const blocks = Math.ceil(length / this.#blockBytes);
+    const at = ((offset / this.#blockBytes) % fanout) * digestBytes;
+    const addresses = entries.subarray(at, at + blocks * digestBytes);
+    const held = new Uint8Array(blocks + 1);
+    await this.#parts.index.holds(Buffer.concat([addresses, page]), held).catch(throwIndexFault);
+    const reachesEnd = blocks === fanout || offset + length === this.#sizeBytes;
+    // Behind the end of a volume that became smaller the leaf must be empty.
+    const isWhole = at === 0 && reachesEnd && isZero(entries.subarray(addresses.length));
+    if (isWhole && !held.includes(0)) {
+      this.#map.placeLeaf(offset, page);
+    } else {
+      const place = this.#map.place(offset, blocks);
+      for (let number = 0; number < blocks; number += 1) {
+        const [from, to] = [number * digestBytes, (number + 1) * digestBytes];
+        if (held[number] === 1) place.addresses.set(addresses.subarray(from, to), from);
+      }
+      place.done();
+    }
+    for (let first = 0; first < blocks; ) {
+      const kept = held[first] === 1;
+      let next = first + 1;
+      while (next < blocks && (held[next] === 1) === kept) next += 1;
+      const piece = {
+        offset: offset + first * this.#blockBytes,
+        length: Math.min(next * this.#blockBytes, length) - first * this.#blockBytes,
+        kept,
+        addresses: addresses.subarray(first * digestBytes, next * digestBytes),
+      };
+      if (kept) this.#countKept(piece);
+      yield piece;
+      first = next;
+    }
+  }
+
+  #countKept({ length, addresses }: { readonly length: number; readonly addresses: Uint8Array }): void {
+    for (let at = 0; at < addresses.length; at += digestBytes) {
+      if (isZero(addresses.subarray(at, at + digestBytes))) continue;
+      this.#knownBytes += this.#blockBytes;
+      this.#coveredBytes += Math.min(this.#blockBytes, length - (at / digestBytes) * this.#blockBytes);
+    }
   }
 
   counts(): WriteCounts {

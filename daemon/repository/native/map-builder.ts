@@ -51,6 +51,8 @@ export class MapBuilder {
   readonly #blockBytes: number;
   readonly #sealPage: SealPage;
   #leaf: Leaf | undefined;
+  /** Number of the last leaf that has begun. */
+  #reached = -1;
   /** Leaves that have begun and are not in their parents yet, the oldest first. */
   readonly #backlog: Promise<void>[] = [];
   /** Leaves reach their parents in order, whenever their segments end. */
@@ -68,8 +70,10 @@ export class MapBuilder {
     this.#sealPage = sealPage;
     for (const { level, index, page } of pages) {
       assert(page.length === pageBytes && level <= this.height, 'a page of the map is of its size');
-      if (level === 1) this.#leaf = this.#beginLeaf(index, page);
-      else this.#open.set(level, { index, page: Uint8Array.from(page) });
+      if (level === 1) {
+        this.#leaf = this.#beginLeaf(index, page);
+        this.#reached = index;
+      } else this.#open.set(level, { index, page: Uint8Array.from(page) });
     }
   }
 
@@ -88,7 +92,8 @@ export class MapBuilder {
     const at = (first % fanout) * digestBytes;
     assert(at + blocks * digestBytes <= pageBytes, 'a segment lies within one leaf');
     if (this.#leaf?.index !== index) {
-      assert(this.#leaf === undefined || this.#leaf.index < index, 'segments come in ascending order');
+      assert(this.#reached < index, 'segments come in ascending order');
+      this.#reached = index;
       this.#completeLeaf();
       this.#leaf = this.#beginLeaf(index);
     }
@@ -102,6 +107,18 @@ export class MapBuilder {
         if (leaf.complete && leaf.underWay === 0) leaf.ready.open();
       },
     };
+  }
+
+  /** Takes over a whole leaf that is stored already, by its address; calls come in order with those of `place`. */
+  placeLeaf(offset: number, address: Uint8Array): void {
+    const index = offset / this.#blockBytes / fanout;
+    assert(Number.isInteger(index), 'a leaf is taken over from its beginning');
+    assert(this.#reached < index, 'leaves come in ascending order');
+    this.#reached = index;
+    this.#completeLeaf();
+    this.#leaf = undefined;
+    this.#enqueue(() => this.#add(2, index, address));
+    this.#before = this.#chain;
   }
 
   /** Waits while leaves come faster than they can be sealed, so that few are held in memory. Only for the oldest: the last
@@ -127,15 +144,18 @@ export class MapBuilder {
       ready: gate(),
     };
     this.#before = this.#chain;
-    this.#chain = this.#chain.then(async () => {
+    this.#enqueue(async () => {
       await leaf.ready.opened;
       await this.#add(2, leaf.index, await this.#sealPage(leaf.page));
-      void this.#backlog.shift();
     });
+    return leaf;
+  }
+
+  #enqueue(step: () => Promise<void>): void {
+    this.#chain = this.#chain.then(step).then(() => void this.#backlog.shift());
     this.#backlog.push(this.#chain);
     // Who calls `finish` sees a failure; a backup that is given up does not ask.
     this.#chain.catch(() => undefined);
-    return leaf;
   }
 
   #completeLeaf(): void {

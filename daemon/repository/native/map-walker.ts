@@ -1,11 +1,13 @@
-/** Walks the map of a backup from the root down: the extents of an image, the addresses of a range, the difference of two
- *  maps. Promises: a part of the map that is all zeros costs nothing, and where two maps agree nothing is read; a page that
+/** Walks the map of a backup from the root down: the extents of an image, the addresses and leaves of a range, the difference
+ *  of two maps. Promises: a part of the map that is all zeros costs nothing, and where two maps agree nothing is read; a page that
  *  can't be read damages exactly its range. Memory: one page a level. Knows nothing of packs. */
 
+import { assert } from '../../base/assert.ts';
 import { digestBytes, isZero } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
 import { fanout, segmentBytes } from '../../base/limits.ts';
 import { pageBytes } from '../../format/layout.ts';
+import type { BackupManifest } from '../../format/manifest.ts';
 import type { ImageExtent } from '../repository.ts';
 import type { PageCache } from './page-cache.ts';
 
@@ -14,6 +16,16 @@ export interface MapRoot {
   readonly height: number;
   readonly blockBytes: number;
   readonly sizeBytes: number;
+}
+
+export function rootOf({ map, volume }: BackupManifest): MapRoot {
+  assert(map !== undefined, 'a manifest of a native repository has a map');
+  return {
+    root: Buffer.from(map.root, 'hex'),
+    height: map.height,
+    blockBytes: map.block_bytes,
+    sizeBytes: volume.size_bytes,
+  };
 }
 
 /** Bytes that one entry of a page of `level` covers; level 1 is the leaves. */
@@ -100,6 +112,57 @@ function* walkLeaf(page: Uint8Array, blockBytes: number, offset: number): Iterab
   for (let at = 0; at < pageBytes; at += addressBytes) {
     const data = !isZero(page.subarray(at, at + addressBytes));
     yield { offset: offset + (at / digestBytes) * blockBytes, length: segmentBytes, data };
+  }
+}
+
+/** A part of a map that lies within one leaf, or, where all is zeros, anywhere. */
+export interface LeafPart {
+  readonly offset: number;
+  readonly length: number;
+  /** What there is; absent: zeros, unless it is damaged. `page`: the address of the leaf. */
+  readonly leaf?: { readonly page: Uint8Array; readonly entries: Uint8Array };
+  /** Why the map can't be read here. */
+  readonly damage?: string;
+}
+
+/** The range from `from` to `to` in order, without gaps, cut at leaves; it lies inside the map. */
+export function walkLeaves(
+  cache: PageCache,
+  map: MapRoot,
+  from: number,
+  to: number,
+): AsyncIterable<LeafPart> {
+  return walkRange(cache, map, { address: map.root, height: map.height }, 0, { from, to });
+}
+
+async function* walkRange(
+  cache: PageCache,
+  map: MapRoot,
+  { address, height }: Node,
+  offset: number,
+  range: { readonly from: number; readonly to: number },
+): AsyncIterable<LeafPart> {
+  const span = entrySpanBytes(height, map.blockBytes);
+  const start = Math.max(offset, range.from);
+  const length = Math.min(offset + span * fanout, range.to) - start;
+  if (length <= 0) return;
+  if (isZero(address)) {
+    yield { offset: start, length };
+    return;
+  }
+  const page = await readPage(cache, address);
+  if (typeof page === 'string') {
+    yield { offset: start, length, damage: page };
+    return;
+  }
+  if (height === 1) {
+    yield { offset: start, length, leaf: { page: address, entries: page } };
+    return;
+  }
+  const last = Math.ceil((start + length - offset) / span);
+  for (let number = Math.floor((start - offset) / span); number < last; number += 1) {
+    const child = { address: entry(page, number), height: height - 1 };
+    yield* walkRange(cache, map, child, offset + number * span, range);
   }
 }
 

@@ -1,7 +1,6 @@
 /** A native repository, open: the interface of `repository.ts` put together from its rooms.
  *  Promises: see `repository.ts`. Knows nothing of catalogs, jobs or devices. */
 
-import { assert } from '../../base/assert.ts';
 import { Fault } from '../../base/faults.ts';
 import { manifestBytesMax } from '../../base/limits.ts';
 import { backupIdOf, lockKey, manifestKey, manifestPrefix, noteKey } from '../../format/layout.ts';
@@ -22,7 +21,7 @@ import { readBlocks } from './block-reader.ts';
 import { checkRepository } from './check.ts';
 import { requireSameRepository } from './description.ts';
 import { IndexKeeper } from './index-keeper.ts';
-import { addressesOf, type MapRoot, walkDifferences, walkExtents } from './map-walker.ts';
+import { addressesOf, type MapRoot, rootOf, walkDifferences, walkExtents } from './map-walker.ts';
 import { notesOf } from './notes.ts';
 import { listPacks } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
@@ -71,7 +70,7 @@ export class NativeRepository implements Repository {
     await this.requireWritable();
     // A block may only count as known while its pack is there: somebody may have removed packs since the last look.
     await this.#keeper.reconcileToWrite();
-    return new NativeBackupWriter(this.#parts, this.#packs, volumeBytes);
+    return new NativeBackupWriter(this.#parts, this.#cache, this.#packs, volumeBytes);
   }
 
   async resumeWriter(state: WriterState, signal: AbortSignal): Promise<NativeBackupWriter | undefined> {
@@ -79,7 +78,7 @@ export class NativeRepository implements Repository {
     await this.reconcile(signal);
     if (state.blockBytes !== this.blockBytes) return undefined;
     if (!(await isPresent(this.#parts, this.#cache, state, signal))) return undefined;
-    return new NativeBackupWriter(this.#parts, this.#packs, state.sizeBytes, state);
+    return new NativeBackupWriter(this.#parts, this.#cache, this.#packs, state.sizeBytes, state);
   }
 
   openImage(manifest: BackupManifest, options: { fresh?: boolean } = {}): BackupImage {
@@ -238,14 +237,4 @@ export class NativeRepository implements Repository {
       throw new Fault('REPOSITORY_READ_ONLY', `Cannot write to repository "${this.url}": it is read-only`);
     }
   }
-}
-
-function rootOf({ map, volume }: BackupManifest): MapRoot {
-  assert(map !== undefined, 'a manifest of a native repository has a map');
-  return {
-    root: Buffer.from(map.root, 'hex'),
-    height: map.height,
-    blockBytes: map.block_bytes,
-    sizeBytes: volume.size_bytes,
-  };
 }

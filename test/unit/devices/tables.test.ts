@@ -52,7 +52,7 @@ test('runs of one kind that follow one another come out as one', async () => {
   ]);
   const native = { nextExtent: (_fd: number, position: number) => Promise.resolve(answers.get(position)) };
   const runs = [];
-  for await (const run of walkExtents(native, 0, 30)) runs.push(run);
+  for await (const run of walkExtents(native, 0, 0, 30)) runs.push(run);
   expect(runs).toEqual([
     { offset: 0, length: 15, data: true },
     { offset: 15, length: 5, data: false },

@@ -95,7 +95,7 @@ function takePlace(
 }
 
 /** Text that can't leave the comment that it stands in. */
-const inComment = (text: string): string => text.replaceAll(/[^ -~]/g, '?').slice(0, 200);
+const inComment = (text: string): string => text.replaceAll(/[^ -~]/g, '?').slice(0, 400);
 
 function render(
   path: string,

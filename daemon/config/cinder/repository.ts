@@ -20,7 +20,8 @@ export const placeOptions: ReadonlySet<string> = new Set([
 
 /** A native repository wants a folder of its own. */
 const ownFolder = 'basalt';
-const beside = 'Basalt keeps a repository of its own format in there, beside what Cinder wrote';
+const beside = (folder: string): string =>
+  `for new backups, beside those of Cinder, which are read after: basaltctl repository add cinder cinder+${pathToFileURL(folder).href}`;
 
 /** Undefined where the file says nothing about it. `isGiven`: the option is in the file. */
 export function cinderPlace(look: Look, isGiven: (option: string) => boolean): CinderPlace | undefined {
@@ -29,7 +30,7 @@ export function cinderPlace(look: Look, isGiven: (option: string) => boolean): C
   if (driver === 'posix') {
     const path = look('backup_posix_path') ?? '';
     return path.startsWith('/')
-      ? { url: pathToFileURL(join(path, ownFolder)).href, note: beside }
+      ? { url: pathToFileURL(join(path, ownFolder)).href, note: beside(path) }
       : { refused: 'backup_posix_path is no absolute path' };
   }
   if (driver === 'nfs') {
@@ -37,10 +38,10 @@ export function cinderPlace(look: Look, isGiven: (option: string) => boolean): C
     if (share === undefined || share === '') return { refused: 'backup_share is missing' };
     if (!base.startsWith('/')) return { refused: 'backup_mount_point_base is no absolute path' };
     // The folder in which Cinder's library mounts the share.
-    const folder = join(base, createHash('md5').update(share).digest('hex'), ownFolder);
+    const folder = join(base, createHash('md5').update(share).digest('hex'));
     return {
-      url: pathToFileURL(folder).href,
-      note: `${beside}; mount the share there before basaltd starts`,
+      url: pathToFileURL(join(folder, ownFolder)).href,
+      note: `mount the share there before basaltd starts; ${beside(folder)}`,
     };
   }
   return { refused: `backups of driver "${driver}" are in no folder of this host` };

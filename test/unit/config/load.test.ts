@@ -52,6 +52,7 @@ test('without a file and flags every setting has its default and says so', async
     write_rate: 0,
     io_priority: 'none',
     compression_level: 1,
+    cinder_cache_bytes: 4096 * MiB,
     block_bytes: 65536,
     availability_zone: 'nova',
     list_limit: 1000,

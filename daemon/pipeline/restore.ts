@@ -143,6 +143,8 @@ async function writeSlot(
   counts: RestoreCounts,
 ): Promise<void> {
   const { native, target, image, directFd } = parts;
+  // What was read while the restore was given up is not written any more: it has been told what has changed.
+  if (!isInterrupted(parts.signal)) throwIfCancelled(parts.signal);
   const noted = parts.written?.begin(piece.offset, piece.length);
   const compares = slot.compare !== undefined && isCompared(parts, piece.offset);
   const written = await native

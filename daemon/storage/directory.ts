@@ -21,6 +21,7 @@ import {
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { syncFolder } from '../base/files.ts';
+import { inLane } from './lanes.ts';
 import { OpenFiles } from './open-files.ts';
 import type { Storage, Upload } from './storage.ts';
 
@@ -63,7 +64,9 @@ class DirectoryUpload implements Upload {
     try {
       let done = 0;
       while (done < bytes.length) {
-        const { bytesWritten } = await this.#file.write(bytes, done, bytes.length - done, position + done);
+        const { bytesWritten } = await inLane(() =>
+          this.#file.write(bytes, done, bytes.length - done, position + done),
+        );
         done += bytesWritten;
       }
     } catch (thrown) {
@@ -74,20 +77,28 @@ class DirectoryUpload implements Upload {
   async commit(key: string): Promise<void> {
     const path = join(this.#root, key);
     try {
-      await this.#file.datasync();
-      await this.#file.close();
-      this.#ended = true;
-      await makeFolderDurable(this.#root, dirname(path));
-      await rename(this.#path, path);
-      this.#files.forget(path);
-      await syncFolder(dirname(path));
+      await inLane(() => this.#name(path));
     } catch (thrown) {
       await this.abort();
       throw storageFault('store', path, thrown);
     }
   }
 
+  async #name(path: string): Promise<void> {
+    await this.#file.datasync();
+    await this.#file.close();
+    this.#ended = true;
+    await makeFolderDurable(this.#root, dirname(path));
+    await rename(this.#path, path);
+    this.#files.forget(path);
+    await syncFolder(dirname(path));
+  }
+
   async abort(): Promise<void> {
+    await inLane(() => this.#remove());
+  }
+
+  async #remove(): Promise<void> {
     if (!this.#ended) await this.#file.close().catch(() => undefined);
     this.#ended = true;
     await rm(this.#path, { force: true }).catch(() => undefined);
@@ -115,9 +126,11 @@ export class DirectoryStorage implements Storage {
   }
 
   async writable(): Promise<boolean> {
-    return access(this.#root, constants.W_OK).then(
-      () => this.#probe(),
-      () => false,
+    return inLane(() =>
+      access(this.#root, constants.W_OK).then(
+        () => this.#probe(),
+        () => false,
+      ),
     );
   }
 
@@ -136,7 +149,7 @@ export class DirectoryStorage implements Storage {
   }
 
   async freeBytes(): Promise<number | undefined> {
-    const { bavail, bsize } = await statfs(this.#root).catch((thrown: unknown) => {
+    const { bavail, bsize } = await inLane(() => statfs(this.#root)).catch((thrown: unknown) => {
       throw storageFault('look at', this.#root, thrown);
     });
     return bavail * bsize;
@@ -156,8 +169,10 @@ export class DirectoryStorage implements Storage {
   async upload(): Promise<Upload> {
     const path = join(this.#workshop, randomBytes(8).toString('hex'));
     try {
-      await mkdir(this.#workshop, { recursive: true });
-      return new DirectoryUpload(this.#root, path, await open(path, 'wx', 0o640), this.#files);
+      return await inLane(async () => {
+        await mkdir(this.#workshop, { recursive: true });
+        return new DirectoryUpload(this.#root, path, await open(path, 'wx', 0o640), this.#files);
+      });
     } catch (thrown) {
       const fault = storageFault('write to', path, thrown);
       throw fault.code === 'OBJECT_MISSING'
@@ -169,7 +184,7 @@ export class DirectoryStorage implements Storage {
   async get(key: string, limitBytes: number): Promise<Buffer> {
     const path = join(this.#root, key);
     try {
-      const { size } = await stat(path);
+      const { size } = await inLane(() => stat(path));
       if (size > limitBytes)
         throw new Fault('STORAGE_FAILED', `Cannot read "${path}": it is larger than ${limitBytes} bytes`);
       const bytes = Buffer.alloc(size);
@@ -186,7 +201,9 @@ export class DirectoryStorage implements Storage {
       await this.#files.use(path, async (file) => {
         let done = 0;
         while (done < output.length) {
-          const { bytesRead } = await file.read(output, done, output.length - done, position + done);
+          const { bytesRead } = await inLane(() =>
+            file.read(output, done, output.length - done, position + done),
+          );
           if (bytesRead === 0)
             throw new Fault('OBJECT_MISSING', `Cannot read "${path}": it ends at byte ${position + done}`);
           done += bytesRead;
@@ -199,7 +216,7 @@ export class DirectoryStorage implements Storage {
 
   async size(key: string): Promise<number | undefined> {
     try {
-      return (await stat(join(this.#root, key))).size;
+      return (await inLane(() => stat(join(this.#root, key)))).size;
     } catch (thrown) {
       const fault = storageFault('look at', join(this.#root, key), thrown);
       if (fault.code === 'OBJECT_MISSING') return undefined;
@@ -211,7 +228,7 @@ export class DirectoryStorage implements Storage {
     const path = join(this.#root, prefix);
     let folder: Awaited<ReturnType<typeof opendir>>;
     try {
-      folder = await opendir(path);
+      folder = await inLane(() => opendir(path));
     } catch (thrown) {
       if (errnoOf(thrown) === 'ENOENT') return;
       throw storageFault('list', path, thrown);
@@ -231,8 +248,10 @@ export class DirectoryStorage implements Storage {
     const path = join(this.#root, key);
     this.#files.forget(path);
     try {
-      await rm(path, { force: true });
-      await syncFolder(dirname(path));
+      await inLane(async () => {
+        await rm(path, { force: true });
+        await syncFolder(dirname(path));
+      });
     } catch (thrown) {
       const fault = storageFault('remove', path, thrown);
       if (fault.code !== 'OBJECT_MISSING') throw fault;

@@ -29,8 +29,11 @@ export function afterRestore(
   manifest: BackupManifest,
 ): VolumeRecord {
   const marked = target.id !== backup.volume_id || Object.hasOwn(target.metadata, sourceProperty);
+  const backedUp = manifest.volume.metadata ?? {};
+  // As in Cinder: what came without properties leaves those of the target alone.
+  const metadata = Object.keys(backedUp).length === 0 ? target.metadata : backedUp;
   return volumeStatus.move(target, 'available', {
-    metadata: { ...manifest.volume.metadata, ...(marked ? { [sourceProperty]: backup.id } : {}) },
+    metadata: { ...metadata, ...(marked ? { [sourceProperty]: backup.id } : {}) },
     encryption_key_id: backup.encryption_key_id,
   });
 }

@@ -3,8 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { addAndScan, makeChain } from '../support/cinder-chain.ts';
 import { codeOfCall, type Daemon } from '../support/daemon.ts';
-import { addNoise, daemonForTest, MiB, sourceOf, underWay } from '../support/fault-world.ts';
+import { addNoise, daemonForTest, MiB, outsideFolder, sourceOf, underWay } from '../support/fault-world.ts';
 import { noise } from '../support/volume-model.ts';
 
 const volumeOf = (daemon: Daemon, volume: string) => daemon.call('volume.show', { volume });
@@ -75,7 +76,8 @@ test('restore: another volume keeps its tail where it is larger, is marked, and 
   const written = readFileSync(sourceOf(daemon, 'large'));
   expect(written.subarray(0, MiB).equals(bytes)).toBe(true);
   expect(written.subarray(MiB).equals(large.subarray(MiB))).toBe(true);
-  expect((await volumeOf(daemon, 'large')).metadata).toEqual({ src_backup_id: backup });
+  // The volume of the backup had no properties: those of the target stay.
+  expect((await volumeOf(daemon, 'large')).metadata).toEqual({ mine: 'yes', src_backup_id: backup });
   const refused = await daemon.basaltctl('backup', 'restore', backup, 'small', '--force');
   expect(refused.status).toBe(73);
   expect(readFileSync(sourceOf(daemon, 'small')).equals(small)).toBe(true);
@@ -121,6 +123,31 @@ test('restore: encrypted data goes to encrypted volumes only, and plain data to 
   expect(await daemon.call('backup.show', { backup: secret.id })).toMatchObject({
     encryption_key_id: 'key-1',
   });
+});
+
+test('restore: what Cinder kept of a volume comes back: properties and the key', async () => {
+  const daemon = await daemonForTest();
+  const folder = outsideFolder();
+  const properties = { owner: 'shop', huge: 'x'.repeat(256), number: 7 };
+  const order = {
+    compression: 'zlib',
+    count: 1,
+    seed: 1,
+    size: MiB,
+    encryption_key_id: 'key-7',
+    properties,
+  } as const;
+  const [made] = makeChain(folder, order);
+  if (made === undefined) throw new Error('no backup was made');
+  await addAndScan(daemon, folder);
+  expect(await daemon.call('backup.show', { backup: made.id })).toMatchObject({ encryption_key_id: 'key-7' });
+  await daemon.done(daemon.call('backup.restore', { backup: made.id, name: 'back' }));
+  // What is no property of ours, or too long for one, is left out.
+  expect(await volumeOf(daemon, 'back')).toMatchObject({
+    encryption_key_id: 'key-7',
+    metadata: { owner: 'shop', src_backup_id: made.id },
+  });
+  expect(Object.keys((await volumeOf(daemon, 'back')).metadata)).toHaveLength(2);
 });
 
 test('volume set: properties are set, cleared and removed', async () => {

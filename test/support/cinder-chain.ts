@@ -33,6 +33,9 @@ export interface ChainOrder {
   /** Number of the backup before which the volume grows. */
   readonly grow?: number;
   readonly indent?: number;
+  /** Properties and key of the volume, as Cinder keeps them with a backup. */
+  readonly properties?: Readonly<Record<string, unknown>>;
+  readonly encryption_key_id?: string;
   /** False: the volume keeps its size. */
   readonly shrink?: boolean;
 }

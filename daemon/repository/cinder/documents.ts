@@ -85,7 +85,7 @@ export function metadataDocument(
   return documentOf(members, 'objects', isEmpty);
 }
 
-/** What Cinder gives the volume that it restores to: of ours it has the name. */
+/** What Cinder gives the volume that it restores to: of ours it has the name, the properties and the key. */
 function volumeMeta({ backup, volume }: ManifestFields): string {
   const base = {
     id: volume.id,
@@ -93,11 +93,17 @@ function volumeMeta({ backup, volume }: ManifestFields): string {
     display_name: volume.name,
     display_description: null,
     project_id: backup.project_id,
-    encryption_key_id: null,
+    encryption_key_id: backup.encryption_key_id ?? null,
     volume_type_id: null,
     bootable: false,
   };
-  return pythonJson({ version: 2, 'volume-base-metadata': base });
+  const properties = volume.metadata ?? {};
+  return pythonJson({
+    version: 2,
+    'volume-base-metadata': base,
+    // Absent where it is empty, as Cinder has it.
+    ...(Object.keys(properties).length === 0 ? {} : { 'volume-metadata': properties }),
+  });
 }
 
 /** An object of the list; `isFirst`: nothing comes before it. */

@@ -1,6 +1,7 @@
 /** A Cinder backup as a manifest: what its metadata says, in the words that records have. Pure.
  *  Promises: whatever the metadata says, the texts fit the catalog; what it does not say is null or zero, never made up. */
 
+import { propertiesBytesMax } from '../../base/limits.ts';
 import type { BackupManifest } from '../../format/manifest.ts';
 import type { Layer } from './chain.ts';
 
@@ -10,6 +11,9 @@ const textMax = 255;
 interface VolumeMeta {
   readonly name: string | null;
   readonly zone: string | null;
+  readonly encryptionKey: string | null;
+  /** Properties of the volume. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** `layers`: the newest first. */
@@ -31,8 +35,15 @@ export function manifestOf(layers: readonly [Layer, ...Layer[]], sizeBytes: numb
       metadata: {},
       created_at: createdAt,
       data_timestamp: createdAt,
+      ...(volume.encryptionKey === null ? {} : { encryption_key_id: volume.encryptionKey }),
     },
-    volume: { id: volumeId, name: volume.name ?? volumeId, source: '', size_bytes: sizeBytes },
+    volume: {
+      id: volumeId,
+      name: volume.name ?? volumeId,
+      source: '',
+      size_bytes: sizeBytes,
+      metadata: volume.metadata,
+    },
     statistics: {
       read_bytes: facts.dataBytes,
       zero_bytes: 0,
@@ -67,14 +78,34 @@ function timeOfPrefix(prefix: string): string {
   return (Number.isNaN(time.getTime()) ? new Date(0) : time).toISOString();
 }
 
-/** The few things of Cinder's volume row that a record has a place for. */
+/** The few things of Cinder's volume row that a record has a place for, and the properties of the volume. */
 function readVolumeMeta(text: string | null): VolumeMeta {
-  const base = memberOf(parse(text), 'volume-base-metadata');
-  const [name, zone] = ['display_name', 'availability_zone'].map((key) => memberOf(base, key));
-  return {
-    name: typeof name === 'string' && name !== '' ? name.slice(0, textMax) : null,
-    zone: typeof zone === 'string' ? zone.slice(0, textMax) : null,
+  const whole = parse(text);
+  const base = memberOf(whole, 'volume-base-metadata');
+  const textOf = (key: string): string | null => {
+    const value = memberOf(base, key);
+    return typeof value === 'string' && value !== '' ? value.slice(0, textMax) : null;
   };
+  return {
+    name: textOf('display_name'),
+    zone: textOf('availability_zone'),
+    encryptionKey: textOf('encryption_key_id'),
+    metadata: propertiesOf(memberOf(whole, 'volume-metadata')),
+  };
+}
+
+/** What is no property, or would not fit a record, is left out. */
+function propertiesOf(value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null) return {};
+  const properties = Object.entries(value).filter(
+    (entry): entry is [string, string] =>
+      typeof entry[1] === 'string' &&
+      entry[0] !== '__proto__' &&
+      entry[0].length <= textMax &&
+      entry[1].length <= textMax,
+  );
+  const fitting = Object.fromEntries(properties);
+  return JSON.stringify(fitting).length <= propertiesBytesMax ? fitting : {};
 }
 
 function parse(text: string | null): unknown {

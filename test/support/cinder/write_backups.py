@@ -110,6 +110,9 @@ def write_backup(order, volume, ids, before, number):
         "created_at": f"2026-01-02 03:04:{number:02d}.674227+00:00",
     }
     meta = {"version": 2, "volume-base-metadata": {"display_name": order.get("volume_name", "a volume"), "size": 1}}
+    meta["volume-base-metadata"]["encryption_key_id"] = order.get("encryption_key_id")
+    if "properties" in order:
+        meta["volume-metadata"] = order["properties"]
     documents = {
         "sha256file": {**common, "chunk_size": block, "sha256s": hashes},
         "metadata": {**common, "objects": objects, "parent_id": ids["parent_id"], "volume_meta": json.dumps(meta)},

@@ -16,7 +16,8 @@ import {
   recordServiceOf,
   sealNativeMetadata,
 } from '../format/record-service.ts';
-import { findBackup } from './find.ts';
+import { dependentsOf, findBackup } from './find.ts';
+import { cinderData } from './import-cinder.ts';
 import { type Services, timestamp } from './services.ts';
 
 export async function exportRecord(
@@ -27,16 +28,18 @@ export async function exportRecord(
   const backup = findBackup(services.catalog, reference, project);
   requireAvailable(backup);
   const repository = await services.repositories.of(backup);
-  const { map } = await repository.manifest(backup.id);
-  if (map === undefined) {
-    const message = `Cannot export backup "${backup.id}": repository "${backup.repository}" is not a native one`;
-    throw new Fault('INVALID_ARGUMENT', message);
-  }
-  const service_metadata = sealNativeMetadata({ repository: repository.id, root: map.root });
+  const { map, cinder } = await repository.manifest(backup.id);
+  const service_metadata =
+    map === undefined
+      ? (cinder?.prefix ?? backup.service_metadata)
+      : sealNativeMetadata({ repository: repository.id, root: map.root });
+  const backup_service = map === undefined ? backup.service : nativeService;
+  const dependents = dependentsOf(services, backup);
+  const host = services.service.host;
   const backup_url = encodeRecord(
-    cinderRecordOf(backup, nativeService, service_metadata, services.service.host),
+    cinderRecordOf(backup, { service: backup_service, service_metadata, host, dependents }),
   );
-  return { backup_service: nativeService, backup_url };
+  return { backup_service, backup_url };
 }
 
 function requireAvailable({ id, status }: BackupRecord): void {
@@ -49,11 +52,16 @@ function requireAvailable({ id, status }: BackupRecord): void {
   );
 }
 
+interface RecordFacts {
+  readonly service: string;
+  readonly service_metadata: string | null;
+  readonly host: string;
+  readonly dependents: number;
+}
+
 function cinderRecordOf(
   backup: BackupRecord,
-  service: string,
-  service_metadata: string,
-  host: string,
+  { service, service_metadata, host, dependents }: RecordFacts,
 ): CinderRecord {
   const { id, project_id, volume_id, availability_zone, container, parent_id, metadata } = backup;
   return {
@@ -76,7 +84,7 @@ function cinderRecordOf(
     object_count: backup.object_count,
     temp_volume_id: null,
     temp_snapshot_id: null,
-    num_dependent_backups: 0,
+    num_dependent_backups: dependents,
     snapshot_id: backup.snapshot_id,
     data_timestamp: wholeSeconds(backup.data_timestamp),
     restore_volume_id: backup.restore_volume_id,
@@ -135,6 +143,7 @@ const alreadyThere = (id: string): Fault =>
 /** The backup as the repository has it. */
 function foundData(services: Services, service: RecordService, record: CinderRecord): Promise<BackupRecord> {
   if (service.kind === 'native') return nativeData(services, record);
+  if (service.kind === 'cinder') return cinderData(services, service, record);
   throw new Fault(
     'REPOSITORY_MISSING',
     `Cannot import a record of service "${service.path}": there is no repository of this kind`,

@@ -77,16 +77,34 @@ export function findBackup(catalog: Catalog, reference: string, project: string)
   return backup;
 }
 
-/** One of the backups that can't be read without this one. */
-export function dependentOf(
+/** The backups that can't be read without this one. */
+function* dependents(
   { catalog, repositories }: Pick<Services, 'catalog' | 'repositories'>,
   backup: BackupRecord,
-): BackupRecord | undefined {
-  if (repositories.known(backup.repository).kind === 'native') return undefined;
+): Iterable<BackupRecord> {
+  if (repositories.known(backup.repository).kind === 'native') return;
   for (const other of catalog.backups.ofVolume(backup.volume_id)) {
-    if (other.parent_id === backup.id && other.repository === backup.repository) return other;
+    if (other.parent_id === backup.id && other.repository === backup.repository) yield other;
   }
+}
+
+/** One of the backups that can't be read without this one. */
+export function dependentOf(
+  services: Pick<Services, 'catalog' | 'repositories'>,
+  backup: BackupRecord,
+): BackupRecord | undefined {
+  for (const other of dependents(services, backup)) return other;
   return undefined;
+}
+
+/** How many there are, as Cinder counts them: those that are whole. */
+export function dependentsOf(
+  services: Pick<Services, 'catalog' | 'repositories'>,
+  backup: BackupRecord,
+): number {
+  let count = 0;
+  for (const { status } of dependents(services, backup)) if (status === 'available') count += 1;
+  return count;
 }
 
 /** BACKUP_BUSY unless the backup can be read now. */

@@ -31,6 +31,7 @@ import { addQuotaSet } from './commands/quota/set.ts';
 import { addQuotaShow } from './commands/quota/show.ts';
 import { addQuotaUsage } from './commands/quota/usage.ts';
 import { addRepositoryAdd } from './commands/repository/add.ts';
+import { addRepositoryAudit } from './commands/repository/audit.ts';
 import { addRepositoryCheck } from './commands/repository/check.ts';
 import { addRepositoryInit } from './commands/repository/init.ts';
 import { addRepositoryList } from './commands/repository/list.ts';
@@ -123,6 +124,7 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
       addRepositoryRemove,
       addRepositoryScan,
       addRepositoryCheck,
+      addRepositoryAudit,
       addRepositoryStats,
     ],
   ],

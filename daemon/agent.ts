@@ -316,6 +316,8 @@ function openRepositories(
       url,
       user: hostId,
       indexFolder: values.state_dir,
+      blockBytes: values.block_bytes,
+      clock: systemClock,
       lend: isInitial
         ? () => Promise.resolve({ ...shares.repository, release: () => undefined })
         : shares.further,
@@ -330,8 +332,7 @@ function openRepositories(
       url,
       open: () => location.open(),
       onOpen: () => onOpen(id),
-      init: (blockBytes) =>
-        location.init(blockBytes ?? values.block_bytes, new Date(systemClock.now()).toISOString()),
+      init: (options) => location.init(options),
     });
   };
   const initial = { id: defaultRepository, ...parseRepositoryUrl(values.repository), read_only: false };

@@ -160,6 +160,9 @@ export const repositoryTitles = {
   created_at: 'Created At',
   id: 'ID',
   block_bytes: 'Block Size',
+  compression: 'Compression',
+  object_bytes: 'Object Size',
+  hash_block_bytes: 'Hash Block Size',
 } as const satisfies Record<keyof RepositoryValue, string>;
 export const serviceTitles = {
   binary: 'Binary',

@@ -125,7 +125,8 @@ export type JobKind =
   | 'scan'
   | 'mount'
   | 'unmount'
-  | 'copy';
+  | 'copy'
+  | 'audit';
 
 /** Something that happened to a job; `at` is when. */
 export interface JobEvent {

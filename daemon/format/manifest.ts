@@ -88,6 +88,23 @@ const manifestShape = z
 
 export type Manifest = z.infer<typeof manifestShape>;
 
+const storedFactsShape = z.object({
+  backup: manifestShape.shape.backup,
+  volume: manifestShape.shape.volume,
+  statistics: manifestShape.shape.statistics,
+  consistency: text,
+  evidence: evidence.optional(),
+});
+
+/** What a backup in a format of somebody else carries along of its manifest; undefined where `json` is no such thing. */
+export function parseStoredFacts(json: string | null): z.infer<typeof storedFactsShape> | undefined {
+  try {
+    return storedFactsShape.safeParse(JSON.parse(json ?? 'null')).data;
+  } catch {
+    return undefined;
+  }
+}
+
 /** How a repository keeps its backups: in our own format, or in Cinder's. */
 export const repositoryKinds = ['native', 'cinder'] as const;
 export type RepositoryKind = (typeof repositoryKinds)[number];

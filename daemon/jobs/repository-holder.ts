@@ -2,14 +2,14 @@
  *  when somebody needs it. Promises: at most one opening at a time. Knows nothing of settings: how to open is handed in. */
 
 import { Fault, toFault } from '../base/faults.ts';
-import type { Repository } from '../repository/repository.ts';
+import type { InitOptions, Repository } from '../repository/repository.ts';
 
 export interface RepositoryParts {
   readonly url: string;
   readonly open: () => Promise<Repository>;
   /** Called each time it has been opened, before anybody gets it; must not throw. */
   readonly onOpen: () => Promise<void>;
-  readonly init: (blockBytes: number | undefined) => Promise<void>;
+  readonly init: (options: InitOptions) => Promise<void>;
 }
 
 export class RepositoryHolder {
@@ -45,11 +45,16 @@ export class RepositoryHolder {
     return this.#repository === undefined ? this.#fault : undefined;
   }
 
-  async init(blockBytes: number | undefined): Promise<Repository> {
+  /** REPOSITORY_EXISTS. One of somebody else may be taken over while it is open. */
+  async init(options: InitOptions): Promise<Repository> {
+    if (this.#repository?.takeOver !== undefined) {
+      await this.#repository.takeOver(options);
+      return this.#repository;
+    }
     if (this.#repository !== undefined) {
       throw new Fault('REPOSITORY_EXISTS', `Cannot make a repository at "${this.url}": there is one already`);
     }
-    await this.#parts.init(blockBytes);
+    await this.#parts.init(options);
     return this.get();
   }
 

@@ -6,6 +6,7 @@
 import { roundUp } from '../base/bytes.ts';
 import { Fault } from '../base/faults.ts';
 import { segmentBytes } from '../base/limits.ts';
+import { Turns } from '../base/turns.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import type { BackupImage, ManifestFields, Repository } from '../repository/repository.ts';
 import { orInFull } from './backup.ts';
@@ -34,6 +35,7 @@ async function copy(
 ): Promise<BackupManifest> {
   const writer = await target.openWriter(image.sizeBytes, fields);
   const window = new Window(slots, () => slotsFor(copies()));
+  const order = new Turns();
   let bytesDone = 0;
   const report = (bytes: number) => {
     bytesDone += bytes;
@@ -43,9 +45,18 @@ async function copy(
     for await (const { offset, length } of segmentsOf(image, report)) {
       await takeAll(rates, length, signal);
       throwIfCancelled(signal);
+      const turn = order.take();
       await window.begin(async ({ input, output }) => {
-        await readWhole(image, offset, length, input, output);
-        await writer.seal({ fd: -1, directFd: -1 }, offset, length, input, output);
+        let sealing: Promise<void>;
+        try {
+          await readWhole(image, offset, length, input, output);
+          // Reads end in any order; what is sealed begins in the order of the image.
+          await turn.ready;
+          sealing = writer.seal({ fd: -1, directFd: -1 }, offset, length, input, output);
+        } finally {
+          turn.done();
+        }
+        await sealing;
         report(length);
       });
     }

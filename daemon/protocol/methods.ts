@@ -277,6 +277,10 @@ export const methods = {
       block_bytes: z
         .union([z.literal(16384), z.literal(32768), z.literal(65536), z.literal(131072), z.literal(262144)])
         .optional(),
+      kind: z.enum(['native', 'cinder']).optional().describe('must be the kind that the URL means'),
+      compression: z.enum(['zlib', 'bz2', 'zstd', 'none']).optional().describe('only of a Cinder repository'),
+      object_bytes: z.int().min(1).optional().describe("Cinder's backup_file_size"),
+      hash_block_bytes: z.int().min(1).optional().describe("Cinder's backup_sha_block_size_bytes"),
     }),
     answer: 'the repository',
   }),
@@ -297,6 +301,13 @@ export const methods = {
     needs: 'admin',
     params: z.strictObject({ name: shape.repository, ...inProject }),
     answer: 'its job; the result of the job lists what was found, and what is missing',
+  }),
+  'repository.audit': method<{ job_id: string }>()({
+    summary:
+      'Reads all of a Cinder repository, and names what is damaged and what a newer Cinder restores wrongly.',
+    needs: 'admin',
+    params: z.strictObject({ ...ofRepository }),
+    answer: 'its job; the result of the job has the report',
   }),
   'repository.stats': method<RepositoryStatisticsValue>()({
     summary: 'Counts and sizes of a repository, over all projects.',

@@ -213,6 +213,10 @@ export interface RepositoryValue {
   block_bytes: number | null;
   created_at: string | null;
   read_only: boolean;
+  /** How backups are written in Cinder's format; null in other repositories, and where only Cinder writes. */
+  compression: string | null;
+  object_bytes: number | null;
+  hash_block_bytes: number | null;
 }
 
 export interface RepositoryStatisticsValue extends RepositoryValue {

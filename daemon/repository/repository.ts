@@ -122,6 +122,45 @@ export interface CheckReport {
   readonly damagedPacks: readonly { key: string; reason: string }[];
 }
 
+/** A finding of an audit. Damage keeps something from being restored right; a note is worth to be known. */
+export interface AuditFinding {
+  readonly backupId: string;
+  readonly severity: 'damage' | 'note';
+  /** The file that it is about. */
+  readonly name: string;
+  readonly reason: string;
+  /** Bytes of the volume, where it is about some. */
+  readonly offset?: number;
+  readonly length?: number;
+}
+
+/** A backup that a Cinder of 2023.1 or newer does not restore as it was. */
+export interface WrongRestore {
+  readonly backupId: string;
+  /** Bytes that keep older data on a new volume; as many as a report may list. */
+  readonly ranges: readonly { readonly offset: number; readonly length: number }[];
+  readonly bytes: number;
+  /** True where the ranges name more than is wrong. */
+  readonly rough: boolean;
+}
+
+/** What `audit` found. Counts are whole; lists are cut. */
+export interface AuditReport {
+  readonly backupsChecked: number;
+  readonly objectsChecked: number;
+  readonly bytesChecked: number;
+  readonly damages: number;
+  readonly findings: readonly AuditFinding[];
+  readonly wrongRestores: readonly WrongRestore[];
+  readonly wrongRestoresCount: number;
+  /** Backups after whose restore a file is too short, because it ends in zeros. */
+  readonly shortFiles: readonly {
+    readonly backupId: string;
+    readonly sizeBytes: number;
+    readonly fileBytes: number;
+  }[];
+}
+
 export interface Progress {
   (done: { readonly bytesDone: number; readonly bytesTotal: number; readonly phase: string }): void;
 }
@@ -157,10 +196,27 @@ export interface ScannedBackup {
   readonly storedBytes: number;
 }
 
+/** What may be said of a new repository; the rest is its kind's default. */
+export interface InitOptions {
+  /** Only in our own format. */
+  readonly blockBytes?: number | undefined;
+  /** Only in Cinder's. */
+  readonly compression?: string | undefined;
+  readonly objectBytes?: number | undefined;
+  readonly hashBlockBytes?: number | undefined;
+}
+
+/** How backups are written in Cinder's format. */
+export interface CinderWrites {
+  readonly compression: string;
+  readonly objectBytes: number;
+  readonly hashBlockBytes: number;
+}
+
 /** Where a repository is, or will be. */
 export interface RepositoryLocation {
   open(): Promise<Repository>;
-  init(blockBytes: number, createdAt: string): Promise<void>;
+  init(options: InitOptions): Promise<void>;
 }
 
 export interface Repository {
@@ -190,12 +246,18 @@ export interface Repository {
   removeManifest(backupId: string): Promise<void>;
   /** Changed extents between two images, found by walking where the digests differ; O(difference). */
   differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }>;
+  /** Only in a Cinder repository that is written to. */
+  readonly writes?: CinderWrites | undefined;
+  /** From now on it is written to, where it was somebody else's; REPOSITORY_EXISTS where it is already. */
+  takeOver?(options: InitOptions): Promise<void>;
   /** Every backup there is, complete or not; only where backups come from somebody else. */
   scan?(progress: Progress, signal: AbortSignal): AsyncIterable<ScannedBackup>;
   /** Makes the index anew from the packs; gives the packs that could not be read. */
   rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]>;
   /** Without `readData`: manifests, maps, and the presence and length of all that they name. With: every byte too. */
   check(options: { readData: boolean }, progress: Progress, signal: AbortSignal): Promise<CheckReport>;
+  /** Reads all that there is and holds it to what Cinder demands; only in a Cinder repository. */
+  audit?(progress: Progress, signal: AbortSignal): Promise<AuditReport>;
   statistics(): Promise<RepositoryStatistics>;
   close(): Promise<void>;
 }

@@ -100,6 +100,7 @@ const probes: { readonly [M in MethodName]: readonly Probe[] } = {
   'repository.show': [none],
   'repository.check': [none],
   'repository.scan': [{ params: () => ({ name: 'x' }) }],
+  'repository.audit': [none],
   'repository.stats': [none],
   'service.list': [none],
   'service.set': [{ params: () => ({ enabled: true }) }],

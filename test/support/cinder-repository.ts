@@ -53,6 +53,7 @@ export async function hashesOf(root: string, { backup }: BackupManifest): Promis
   return {
     take: (first, count) => Promise.resolve(all.subarray(first * 32, (first + count) * 32)),
     close: () => Promise.resolve(),
+    chain: [],
   };
 }
 
@@ -70,7 +71,7 @@ export async function writeChunked(
   const id = randomUUID();
   const fields = fieldsOf(id, bytes.length);
   const staging = await Staging.open(root, `basalt-tmp/${id}`, fileMode);
-  const settings = { kind: 'cinder', id: randomUUID(), created_at: '', ...write } as const;
+  const settings = { kind: 'cinder', created_at: '', ...write } as const;
   const hashes = parent === undefined ? undefined : await hashesOf(root, parent);
   const named = { ...fields, backup: { ...fields.backup, parent_id: parent?.backup.id ?? null } };
   const container = containerFor(id, null);

@@ -1,9 +1,12 @@
 /** repository.* and catalog.*: one function a method. */
 
 import { Fault } from '../../base/faults.ts';
+import { auditRepository } from '../../jobs/audit-job.ts';
 import { forgetRepository } from '../../jobs/forget-repository.ts';
 import { checkRepository, rebuildCatalog } from '../../jobs/repository-jobs.ts';
 import { scanRepository } from '../../jobs/scan-job.ts';
+import type { CheckedParams } from '../../protocol/methods.ts';
+import type { RepositoryValue } from '../../protocol/values.ts';
 import { describeRepository } from '../describe-repository.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
@@ -17,6 +20,7 @@ export const repositoryHandlers = ({
   | 'repository.show'
   | 'repository.check'
   | 'repository.scan'
+  | 'repository.audit'
   | 'repository.stats'
   | 'catalog.rebuild'
 > => {
@@ -30,17 +34,7 @@ export const repositoryHandlers = ({
       const { url, forgotten } = await forgetRepository(services, name, force);
       return { name, url, records_forgotten: forgotten };
     },
-    'repository.init': async ({ name, block_bytes }) => {
-      const known = services.repositories.known(name);
-      if (known.read_only) {
-        throw new Fault(
-          'REPOSITORY_READ_ONLY',
-          `Cannot make repository "${name}": it was added as read-only`,
-        );
-      }
-      await known.holder.init(block_bytes);
-      return describeRepository(known);
-    },
+    'repository.init': async (wishes) => initRepository(services, wishes),
     'repository.show': async ({ name }) => describeRepository(services.repositories.known(name)),
     'repository.check': async ({ name, read_data }) => ({
       job_id: (await checkRepository(services, name, read_data)).id,
@@ -48,6 +42,7 @@ export const repositoryHandlers = ({
     'repository.scan': async ({ name, project }) => ({
       job_id: (await scanRepository(services, name, project)).id,
     }),
+    'repository.audit': async ({ name }) => ({ job_id: (await auditRepository(services, name)).id }),
     'repository.stats': async ({ name }) => {
       const known = services.repositories.known(name);
       const counts = await (await known.holder.get()).statistics();
@@ -70,3 +65,26 @@ export const repositoryHandlers = ({
     'catalog.rebuild': async ({ name }) => ({ job_id: (await rebuildCatalog(services, name)).id }),
   };
 };
+
+async function initRepository(
+  { repositories }: HandlerParts['services'],
+  { name, kind, ...options }: CheckedParams<'repository.init'>,
+): Promise<RepositoryValue> {
+  const known = repositories.known(name);
+  if (known.read_only) {
+    throw new Fault('REPOSITORY_READ_ONLY', `Cannot make repository "${name}": it was added as read-only`);
+  }
+  if (kind !== undefined && kind !== known.kind) {
+    const message = `Cannot make repository "${name}" of kind "${kind}": its URL is of kind "${known.kind}"`;
+    throw new Fault('INVALID_ARGUMENT', message, {
+      hint: 'The URL says the kind: file:///path, or cinder+file:///path',
+    });
+  }
+  await known.holder.init({
+    blockBytes: options.block_bytes,
+    compression: options.compression,
+    objectBytes: options.object_bytes,
+    hashBlockBytes: options.hash_block_bytes,
+  });
+  return describeRepository(known);
+}

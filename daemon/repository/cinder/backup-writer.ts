@@ -61,10 +61,13 @@ export class CinderBackupWriter implements BackupWriter {
   #entriesBytes = 0;
   /** The last block before the segment at hand that was not zero. */
   #held: Segment | undefined;
+  /** Everything before has begun to be sealed. */
+  #begun = 0;
   /** Everything before is cut. */
   #next = 0;
   #failure: { readonly thrown: unknown } | undefined;
   #storedBytes = 0;
+  readonly #compressions = new Set<string>();
 
   private constructor(
     parts: CinderWriterParts,
@@ -103,10 +106,12 @@ export class CinderBackupWriter implements BackupWriter {
     input: Uint8Array,
     output: Uint8Array,
   ): Promise<void> {
+    assert(position % this.#blockBytes === 0 && length <= segmentBytes, 'a segment is aligned');
+    assert(position >= this.#begun, 'segments begin in ascending order');
+    this.#begun = position + length;
     const turn = this.#order.take();
     const work: Work[] = [];
     try {
-      assert(position % this.#blockBytes === 0 && length <= segmentBytes, 'a segment is aligned');
       const blocks = Math.ceil(length / this.#blockBytes);
       const [hashes, zeros] = [Buffer.alloc(blocks * hashBytes), new Uint8Array(blocks)];
       const { native } = this.#parts;
@@ -174,7 +179,9 @@ export class CinderBackupWriter implements BackupWriter {
       commit,
     });
     await this.#letGo();
-    return { ...ready, statistics, object_count: this.#objectCount };
+    const chain = [ready.backup.id, ...(parent?.chain ?? [])];
+    const cinder = { prefix: this.#prefix, chain, compressions: [...this.#compressions] };
+    return { ...ready, statistics, object_count: this.#objectCount, cinder };
   }
 
   async abort(): Promise<void> {
@@ -308,6 +315,7 @@ export class CinderBackupWriter implements BackupWriter {
     await this.#entries.write(this.#entriesBytes, text);
     this.#entriesBytes += text.length;
     this.#storedBytes += entry.storedBytes;
+    this.#compressions.add(entry.compression);
   }
 
   /** One after the other: they share the output. After a failure nobody waits for what is left. */

@@ -1,33 +1,40 @@
-/** A repository as Cinder's chunked drivers keep it, open for reading. Source: cinder/backup/chunkeddriver.py, format 1.0.0.
- *  Promises: see `repository.ts`; nothing is ever written to it from here. What is kept to read it faster lies in the state folder
+/** A repository as Cinder's chunked drivers keep it, open. Source: cinder/backup/chunkeddriver.py, format 1.0.0.
+ *  Promises: see `repository.ts`; it is written to only where an operator said so, see `writing.ts`. What is kept to read it faster lies in the state folder
  *  of this host. Knows nothing of catalogs, jobs or devices. */
 
 import { createHash, randomUUID } from 'node:crypto';
 import type { Native } from '../../../native/native.ts';
+import { assert } from '../../base/assert.ts';
 import { Fault } from '../../base/faults.ts';
 import type { BackupManifest } from '../../format/manifest.ts';
 import type { Pool } from '../../memory/pool.ts';
 import type {
+  AuditReport,
   BackupImage,
   BackupWriter,
   CheckReport,
+  CinderWrites,
   FoundManifest,
+  InitOptions,
+  ManifestFields,
   Progress,
   Repository,
   RepositoryStatistics,
   ScannedBackup,
 } from '../repository.ts';
-import { type ChainParts, readChain, volumeBytesOf } from './chain.ts';
+import { auditBackups } from './audit.ts';
+import { type ChainParts, hashListOf, readChain, readLayerAt, volumeBytesOf } from './chain.ts';
 import { checkObjects } from './check.ts';
 import type { Containers } from './containers.ts';
 import { differencesOf } from './differences.ts';
 import { CinderImage, type ImageParts } from './image.ts';
 import { manifestOf } from './manifest.ts';
-import { metadataName } from './names.ts';
+import { defaultContainer, metadataName } from './names.ts';
 import { ObjectReader } from './object-reader.ts';
 import { keyIn, type Place, Places, placeOf } from './places.ts';
 import { scanBackups } from './scan.ts';
 import type { StateFiles } from './state-files.ts';
+import type { CinderWriting, ParentBackup } from './writing.ts';
 
 export interface CinderParts {
   readonly containers: Containers;
@@ -38,6 +45,7 @@ export interface CinderParts {
     'openChunkDecoder' | 'zstdDemand' | 'storeChunks' | 'decode' | 'hash' | 'hashChunks'
   >;
   readonly createdAt: string;
+  readonly writing: CinderWriting;
 }
 
 /** Hash blocks of Cinder's default. */
@@ -68,18 +76,56 @@ export class CinderRepository implements Repository {
     return this.#parts.containers.requireHere();
   }
 
-  requireWritable(): Promise<void> {
-    const message = `Cannot write to repository "${this.url}": repositories of this kind are only read`;
-    return Promise.reject(new Fault('REPOSITORY_READ_ONLY', message, { hint: 'Name another repository' }));
+  get writes(): CinderWrites | undefined {
+    return this.#parts.writing.writes;
   }
 
-  async openWriter(): Promise<BackupWriter> {
+  takeOver(options: InitOptions): Promise<void> {
+    return this.#parts.writing.takeOver(options);
+  }
+
+  async requireWritable(): Promise<void> {
+    await this.requireHere();
+    await this.#parts.writing.requireWritable();
+  }
+
+  async openWriter(volumeBytes: number, fields?: ManifestFields): Promise<BackupWriter> {
+    await this.requireHere();
+    assert(fields?.volume.size_bytes === volumeBytes, 'a backup is named before it begins');
+    return this.#parts.writing.openWriter(fields, (backupId) => this.#parent(backupId));
+  }
+
+  /** Nothing of it is left. BACKUP_HAS_DEPENDENTS. */
+  async removeManifest(backupId: string): Promise<void> {
     await this.requireWritable();
-    throw new Fault('REPOSITORY_READ_ONLY', `Cannot write to repository "${this.url}"`);
+    const place = await this.#chain.places.find(backupId);
+    for await (const other of this.#places()) {
+      if (place === undefined || other.volumeId !== place.volumeId || other.backupId === backupId) continue;
+      const layer = await readLayerAt(this.#chain, other).catch(() => undefined);
+      if (layer?.facts.parent_id !== backupId) continue;
+      const message = `Cannot delete backup "${backupId}": backup "${other.backupId}" depends on it`;
+      throw new Fault('BACKUP_HAS_DEPENDENTS', message);
+    }
+    await this.#parts.writing.remove(backupId, place?.container ?? defaultContainer(backupId));
   }
 
-  removeManifest(): Promise<void> {
-    return this.requireWritable();
+  /** What an incremental backup on top of it needs to know. */
+  async #parent(backupId: string): Promise<ParentBackup | undefined> {
+    const layers = await readChain(this.#chain, backupId).catch((thrown: unknown) => {
+      if (thrown instanceof Fault && thrown.code.startsWith('MANIFEST_')) return undefined;
+      throw thrown;
+    });
+    const [newest] = layers ?? [];
+    if (layers === undefined || newest === undefined) return undefined;
+    return {
+      sizeBytes: await volumeBytesOf(this.#chain, layers),
+      chain: layers.map(({ place }) => place.backupId),
+      hashes: await hashListOf(this.#chain, newest),
+    };
+  }
+
+  audit(progress: Progress, signal: AbortSignal): Promise<AuditReport> {
+    return auditBackups({ ...this.#parts, ...this.#chain }, progress, signal);
   }
 
   openImage(manifest: BackupManifest, options: { fresh?: boolean; random?: boolean } = {}): BackupImage {

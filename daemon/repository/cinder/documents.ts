@@ -61,27 +61,10 @@ export function metadataDocument(
   statistics: BackupManifest['statistics'],
   isEmpty: boolean,
 ): Document {
-  const { backup, volume, consistency } = fields;
-  const { metadata, project_id, snapshot_id, availability_zone, data_timestamp } = backup;
-  const basalt = pythonJson({
-    size_bytes: volume.size_bytes,
-    volume_name: volume.name,
-    source: volume.source,
-    consistency,
-    project_id,
-    snapshot_id,
-    availability_zone,
-    data_timestamp,
-    created_at: backup.created_at,
-    metadata,
-    statistics,
-  });
-  const members = {
-    ...commonMembers(fields),
-    parent_id: backup.parent_id,
-    volume_meta: volumeMeta(fields),
-    basalt,
-  };
+  // As our own format has them, without what is not there.
+  const basalt = pythonJson(JSON.parse(JSON.stringify({ ...fields, statistics })));
+  const { parent_id } = fields.backup;
+  const members = { ...commonMembers(fields), parent_id, volume_meta: volumeMeta(fields), basalt };
   return documentOf(members, 'objects', isEmpty);
 }
 

@@ -2,7 +2,7 @@
  *  Promises: whatever the metadata says, the texts fit the catalog; what it does not say is null or zero, never made up. */
 
 import { propertiesBytesMax } from '../../base/limits.ts';
-import type { BackupManifest } from '../../format/manifest.ts';
+import { type BackupManifest, parseStoredFacts } from '../../format/manifest.ts';
 import type { Layer } from './chain.ts';
 
 /** Longest text of a record, and longest key or value of a property. */
@@ -22,6 +22,21 @@ export function manifestOf(layers: readonly [Layer, ...Layer[]], sizeBytes: numb
   const createdAt = timeOf(facts.created_at) ?? timeOfPrefix(place.prefix);
   const volume = readVolumeMeta(facts.volume_meta);
   const volumeId = short(facts.volume_id) ?? place.volumeId;
+  const cinder = {
+    prefix: place.prefix,
+    chain: layers.map((layer) => layer.place.backupId),
+    compressions: [...new Set(layers.flatMap((layer) => layer.facts.compressions))],
+  };
+  const own = parseStoredFacts(facts.basalt);
+  if (own !== undefined && own.backup.id === place.backupId && own.volume.id === volumeId) {
+    return {
+      ...own,
+      backup: { ...own.backup, parent_id: facts.parent_id, container: place.container },
+      volume: { ...own.volume, size_bytes: sizeBytes },
+      object_count: facts.objects,
+      cinder,
+    };
+  }
   return {
     backup: {
       id: place.backupId,
@@ -53,11 +68,7 @@ export function manifestOf(layers: readonly [Layer, ...Layer[]], sizeBytes: numb
     },
     consistency: 'unknown: Cinder does not say',
     object_count: facts.objects,
-    cinder: {
-      prefix: place.prefix,
-      chain: layers.map((layer) => layer.place.backupId),
-      compressions: [...new Set(layers.flatMap((layer) => layer.facts.compressions))],
-    },
+    cinder,
   };
 }
 

@@ -26,6 +26,8 @@ export interface MetadataFacts {
   readonly parent_id: string | null;
   /** JSON in a text; null where there is none, or it is too long to be held. */
   readonly volume_meta: string | null;
+  /** What only Basalt writes: JSON in a text. */
+  readonly basalt: string | null;
   readonly objects: number;
   /** Sum of the lengths. */
   readonly dataBytes: number;
@@ -78,6 +80,7 @@ const textKeys = [
   'created_at',
   'parent_id',
   'volume_meta',
+  'basalt',
 ] as const;
 type TextKey = (typeof textKeys)[number];
 const isTextKey = (key: JsonText): key is TextKey => (textKeys as readonly JsonText[]).includes(key);
@@ -98,6 +101,7 @@ class MetadataReader implements JsonHandler {
     created_at: null,
     parent_id: null,
     volume_meta: null,
+    basalt: null,
   };
   readonly #compressions = new Set<Compression>();
   #rows: Buffer[] = [];
@@ -171,7 +175,9 @@ class MetadataReader implements JsonHandler {
 
   #text(key: TextKey, value: JsonValue): string | null {
     if (value === null || typeof value === 'string') return value;
-    if (value === tooLong && key === 'volume_meta') return null;
+    if (value === tooLong && (key === 'volume_meta' || key === 'basalt')) return null;
+    // A member of somebody else's of that name is none of ours.
+    if (key === 'basalt' && typeof value !== 'string') return null;
     return this.#fail(`its "${key}" is not a text`);
   }
 

@@ -10,6 +10,8 @@ export interface ParentHashes {
   /** `count` hashes from block `first` on, 32 bytes each. */
   take(first: number, count: number): Promise<Uint8Array>;
   close(): Promise<void>;
+  /** The parent and its own parents. */
+  readonly chain: readonly string[];
 }
 
 export const hashBytes = 32;

@@ -5,12 +5,13 @@ import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlockIndex, Native } from '../../../native/native.ts';
 import { TiB } from '../../base/bytes.ts';
+import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/faults.ts';
 import type { RepositoryConfig } from '../../format/manifest.ts';
 import type { HashFunction } from '../../format/pack.ts';
 import { DirectoryStorage, isEmptyFolder } from '../../storage/directory.ts';
 import type { Storage } from '../../storage/storage.ts';
-import type { Repository, RepositoryLocation } from '../repository.ts';
+import type { InitOptions, Repository, RepositoryLocation } from '../repository.ts';
 import { readRepositoryConfig } from './description.ts';
 import type { RepositoryMemory } from './native-repository.ts';
 import { initRepository, openRepository } from './open.ts';
@@ -27,6 +28,9 @@ export interface NativeLocationParts {
   readonly readOnly: boolean;
   readonly native: Pick<Native, 'openIndex' | 'decode' | 'hash'>;
   readonly compressionLevel: number;
+  /** Block size of a new repository. */
+  readonly blockBytes: number;
+  readonly clock: Clock;
 }
 
 export interface LentMemory extends RepositoryMemory {
@@ -40,7 +44,7 @@ export function nativeLocation(parts: NativeLocationParts, folder: string): Repo
   const hash: HashFunction = (bytes) => parts.native.hash(bytes);
   return {
     open: () => open(parts, folder, hash),
-    init: (blockBytes, createdAt) => init(parts, folder, hash, blockBytes, createdAt),
+    init: (options) => init(parts, folder, hash, options),
   };
 }
 
@@ -96,13 +100,21 @@ async function openClaimed(
   }
 }
 
+function refuseForeign({ compression, objectBytes, hashBlockBytes }: InitOptions): void {
+  if (compression === undefined && objectBytes === undefined && hashBlockBytes === undefined) return;
+  const message = 'Cannot make a native repository with the compression, object or hash block size of Cinder';
+  throw new Fault('INVALID_ARGUMENT', message, { hint: 'Leave them out, or name a URL cinder+file:///path' });
+}
+
 async function init(
   parts: NativeLocationParts,
   folder: string,
   hash: HashFunction,
-  blockBytes: number,
-  createdAt: string,
+  options: InitOptions,
 ): Promise<void> {
+  refuseForeign(options);
+  const blockBytes = options.blockBytes ?? parts.blockBytes;
+  const createdAt = new Date(parts.clock.now()).toISOString();
   const before = await stat(folder).catch(() => undefined);
   if (before === undefined) {
     await mkdir(folder, { recursive: true, mode: 0o750 }).catch((thrown: unknown) => {

@@ -74,7 +74,7 @@ def chain_of(found, backup_id):
 def restore(root, backup_id, output, new):
     found = backups(root)
     chain = chain_of(found, backup_id)
-    size = json.loads(found[backup_id][2]['basalt'])['size_bytes'] if 'basalt' in found[backup_id][2] else None
+    size = json.loads(found[backup_id][2]['basalt'])['volume']['size_bytes'] if 'basalt' in found[backup_id][2] else None
     with open(output, 'wb') as target:
         if size and not new:
             target.write(b'\xa5' * size)

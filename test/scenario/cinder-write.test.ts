@@ -1,0 +1,181 @@
+/** A daemon with a repository in Cinder's format: backups that Cinder restores, copies from and to it, its audit. */
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { KiB, MiB } from '../../daemon/base/bytes.ts';
+import type { BackupValue } from '../../daemon/protocol/values.ts';
+import { checkChunked, restoreChunked } from '../support/cinder-repository.ts';
+import { codeOfCall, type Daemon } from '../support/daemon.ts';
+import { daemonForTest } from '../support/fault-world.ts';
+
+type Init = NonNullable<Parameters<typeof withCinder>[1]>;
+
+/** A volume "v" and a Cinder repository "cinder". */
+async function withCinder(
+  daemon: Daemon,
+  options: {
+    compression?: 'zlib' | 'bz2' | 'zstd' | 'none';
+    object_bytes?: number;
+    hash_block_bytes?: number;
+  } = {},
+): Promise<{ root: string; source: string; bytes: Buffer }> {
+  const [root, source] = [join(daemon.folder, 'cinder'), join(daemon.folder, 'v.img')];
+  const bytes = Buffer.concat([
+    randomBytes(2 * MiB),
+    Buffer.alloc(MiB, 'text '),
+    Buffer.alloc(2 * MiB),
+    randomBytes(70_001),
+  ]);
+  writeFileSync(source, bytes);
+  await daemon.addVolume('v', source);
+  await daemon.call('repository.add', { name: 'cinder', url: `cinder+file://${root}` });
+  await daemon.call('repository.init', { name: 'cinder', kind: 'cinder', ...options });
+  return { root, source, bytes };
+}
+
+async function backUp(daemon: Daemon, incremental = false): Promise<BackupValue> {
+  const started = await daemon.call('backup.create', { volume: 'v', repository: 'cinder', incremental });
+  await daemon.done(started);
+  return daemon.call('backup.show', { backup: started.backup.id });
+}
+
+/** What a Cinder of either kind, and Basalt itself, make of a backup. */
+async function expectRestored(
+  daemon: Daemon,
+  root: string,
+  { id }: BackupValue,
+  bytes: Buffer,
+): Promise<void> {
+  expect((await checkChunked(root, id)).faults).toEqual([]);
+  for (const isNew of [false, true]) expect((await restoreChunked(root, id, isNew)).equals(bytes)).toBe(true);
+  const target = join(daemon.folder, `${id}.img`);
+  await daemon.done(daemon.call('backup.restore', { backup: id, target }));
+  expect(readFileSync(target).equals(bytes)).toBe(true);
+  rmSync(target);
+}
+
+const writes: readonly Init[] = [
+  { compression: 'zstd', object_bytes: 1 * MiB + 64 * KiB, hash_block_bytes: 64 * KiB },
+  {},
+];
+
+test.each(writes)('a chain written with %j restores by Cinder and by Basalt', async (options) => {
+  const daemon = await daemonForTest();
+  const { root, source, bytes } = await withCinder(daemon, options);
+  expect(await daemon.call('repository.show', { name: 'cinder' })).toMatchObject({
+    kind: 'cinder',
+    status: 'ready',
+    compression: 'zlib',
+    object_bytes: 50 * MiB,
+    hash_block_bytes: 32 * KiB,
+    ...options,
+  });
+  const full = await backUp(daemon);
+  await expectRestored(daemon, root, full, bytes);
+  randomBytes(100_000).copy(bytes, MiB);
+  bytes.fill(0, 1_300_000, 1_600_000);
+  writeFileSync(source, bytes);
+  const child = await backUp(daemon, true);
+  expect([child.parent_id, child.is_incremental]).toEqual([full.id, true]);
+  await expectRestored(daemon, root, child, bytes);
+  const job = await daemon.done(daemon.call('backup.verify', { backup: child.id }));
+  expect(job.result).toMatchObject({ damaged_bytes: 0 });
+  const audited = await daemon.done(daemon.call('repository.audit', { name: 'cinder' }));
+  expect(audited.result).toMatchObject({ backups_checked: 2, damages: 0, wrongly_restored: [] });
+  expect(await codeOfCall(daemon.call('backup.delete', { backup: full.id }))).toBe('BACKUP_HAS_DEPENDENTS');
+  // What the daemon knows comes again from what lies there.
+  await daemon.done(daemon.call('catalog.rebuild', { name: 'cinder' }));
+  const known = await daemon.call('backup.show', { backup: child.id });
+  expect({ ...known, updated_at: '' }).toEqual({ ...child, updated_at: '' });
+  await daemon.done(daemon.call('backup.delete', { backup: child.id }));
+  await daemon.done(daemon.call('backup.delete', { backup: full.id }));
+  expect((await daemon.call('repository.stats', { name: 'cinder' })).stored_bytes).toBe(0);
+});
+
+test('a long zeroed run makes a full backup, a resized volume too, and one that has grown beyond its GiB asks for it', async () => {
+  const daemon = await daemonForTest();
+  const { root, source, bytes } = await withCinder(daemon);
+  const full = await backUp(daemon);
+  bytes.fill(0, 0, 2 * MiB + 512 * KiB);
+  writeFileSync(source, bytes);
+  const zeroed = await backUp(daemon, true);
+  expect([zeroed.parent_id, zeroed.is_incremental]).toEqual([null, false]);
+  await expectRestored(daemon, root, zeroed, bytes);
+  const longer = Buffer.concat([bytes, randomBytes(10)]);
+  writeFileSync(source, longer);
+  const grown = await backUp(daemon, true);
+  expect(grown.parent_id).toBeNull();
+  await expectRestored(daemon, root, grown, longer);
+  await daemon.done(daemon.call('backup.delete', { backup: full.id }));
+  truncateSync(source, 1024 * MiB + 1);
+  await daemon.failed(
+    daemon.call('backup.create', { volume: 'v', repository: 'cinder', incremental: true }),
+    'NO_PARENT',
+  );
+});
+
+test('backups go from our format to that of Cinder, and back, as they are', async () => {
+  const daemon = await daemonForTest();
+  const { root, source, bytes } = await withCinder(daemon, { compression: 'zstd' });
+  const full = await daemon.backUp('v');
+  const before = Buffer.from(bytes);
+  randomBytes(100_000).copy(bytes, MiB);
+  writeFileSync(source, bytes);
+  const child = await daemon.backUp('v', true);
+  const { result } = await daemon.done(
+    daemon.call('backup.copy', { backup: child.id, to: 'cinder', chain: true }),
+  );
+  expect(result).toMatchObject({
+    copies: [
+      { backup_id: full.id, is_incremental: false, copied: true },
+      { backup_id: child.id, is_incremental: true, copied: true, parent_id: full.id },
+    ],
+  });
+  for (const [{ id }, image] of [
+    [full, before],
+    [child, bytes],
+  ] as const) {
+    expect((await checkChunked(root, id)).faults).toEqual([]);
+    expect((await restoreChunked(root, id, true)).equals(image)).toBe(true);
+  }
+  // The records are of our own format still; without them those of Cinder count, and go back with their data.
+  await daemon.done(daemon.call('backup.delete', { backup: child.id }));
+  await daemon.done(daemon.call('backup.delete', { backup: full.id }));
+  await daemon.done(daemon.call('catalog.rebuild', { name: 'cinder' }));
+  const stored = await daemon.call('backup.show', { backup: child.id });
+  expect(stored).toMatchObject({ repository: 'cinder', parent_id: full.id, created_at: child.created_at });
+  await daemon.done(daemon.call('backup.copy', { backup: child.id, to: 'default' }));
+  const back = await daemon.call('backup.show', { backup: child.id });
+  expect(back).toMatchObject({ repository: 'default', parent_id: full.id, created_at: child.created_at });
+  const target = join(daemon.folder, 'back.img');
+  await daemon.done(daemon.call('backup.restore', { backup: child.id, target }));
+  expect(readFileSync(target).equals(bytes)).toBe(true);
+  await daemon.done(daemon.call('repository.check', { read_data: true }));
+});
+
+test('a repository of somebody else is written to only when an operator says so', async () => {
+  const daemon = await daemonForTest();
+  await withCinder(daemon);
+  const root = join(daemon.folder, 'theirs');
+  rmSync(root, { recursive: true, force: true });
+  await daemon.call('repository.add', { name: 'theirs', url: `cinder+file://${root}` });
+  expect(await codeOfCall(daemon.call('repository.init', { name: 'theirs', object_bytes: 1000 }))).toBe(
+    'INVALID_ARGUMENT',
+  );
+  expect(await codeOfCall(daemon.call('repository.init', { name: 'theirs', kind: 'native' }))).toBe(
+    'INVALID_ARGUMENT',
+  );
+  expect(await codeOfCall(daemon.call('repository.init', { name: 'cinder' }))).toBe('REPOSITORY_EXISTS');
+  writeFileSync(join(daemon.folder, 'cinder', 'basalt-cinder.json'), '{}');
+  await daemon.stop();
+  await daemon.start();
+  expect((await daemon.call('repository.show', { name: 'cinder' })).status).toBe('REPOSITORY_DAMAGED');
+  rmSync(join(daemon.folder, 'cinder', 'basalt-cinder.json'));
+  expect((await daemon.call('repository.show', { name: 'cinder' })).compression).toBeNull();
+  const order = { volume: 'v', repository: 'cinder' };
+  expect(await codeOfCall(daemon.call('backup.create', order))).toBe('REPOSITORY_READ_ONLY');
+  await daemon.call('repository.init', { name: 'cinder', compression: 'none' });
+  await daemon.done(daemon.call('backup.create', order));
+});

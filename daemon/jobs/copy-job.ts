@@ -145,9 +145,9 @@ const presentIn = (repository: Repository, id: string): Promise<BackupManifest |
 /** In a Cinder repository only a parent that is there is one. */
 async function fieldsFor(
   target: Repository,
-  { backup, volume, consistency }: BackupManifest,
+  { backup, volume, consistency, evidence }: BackupManifest,
 ): Promise<ManifestFields> {
-  const fields = { backup, volume, consistency };
+  const fields = { backup, volume, consistency, evidence };
   if (target.kind === 'native' || backup.parent_id === null) return fields;
   const parent = await presentIn(target, backup.parent_id);
   return parent === undefined ? { ...fields, backup: { ...backup, parent_id: null } } : fields;

@@ -38,6 +38,9 @@ test('a chain is copied with its parents, once, and the records stay where they 
     first.id,
     second.created_at,
   ]);
+  // Whoever made it, and how the source stood, goes with it.
+  expect(copy.consistency_evidence).toEqual({ read_from: 'source', used_by: [], hooks: [] });
+  expect([copy.user_id, copy.host]).toEqual([second.user_id, second.host]);
   const target = join(daemon.folder, 'restored.img');
   await daemon.done(daemon.call('backup.restore', { backup: second.id, target }));
   expect(readFileSync(target).equals(source)).toBe(true);

@@ -95,7 +95,6 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
       reader.Find(addresses.data + i * 32, &location);
       std::memcpy(locations.data + i * sizeof location, &location, sizeof location);
     }
-    index_->Looked(count);
     return info.Env().Undefined();
   }
 

@@ -14,15 +14,17 @@ MDB_val Value(const void* data, size_t length) { return MDB_val{length, const_ca
 // Corrupt blocks that are remembered: 32 bytes each and some; beyond, a later check finds them again.
 constexpr size_t kSuspectsMax = 100000;
 
-// A look-up maps a page a level of the tree, and the kernel 15 neighbours with each: after so many the memory is some 24 MiB at
-// most, with 100 million blocks. A block that is added is looked up first.
-constexpr size_t kLookUpsKept = 128;
+// What goes through the mapping touches a page a level of the tree, and the kernel brings neighbours with each: after so many the
+// memory is some 40 MiB at most, with 100 million blocks. Look-ups read pages instead; a block that is added can't.
+constexpr size_t kLookUpsKept = 32;
 
 // Blocks that go in one transaction: it keeps every page that it changes in memory until its end.
 constexpr size_t kDroppedInARow = 4096;
 
 // Blocks that are looked at in one transaction: some 40 MiB of pages.
 constexpr size_t kLookedInARow = 500000;
+
+constexpr char kBlocksName[] = "blocks";
 
 // Ends a write transaction by its status, and gives the status that counts.
 int End(MDB_txn* txn, int status) {
@@ -46,11 +48,15 @@ int Index::Open(const std::string& path, size_t map_bytes) {
   if (status) return status;
   MDB_txn* txn;
   if ((status = mdb_txn_begin(env_, nullptr, 0, &txn))) return status;
-  if (!status) status = mdb_dbi_open(txn, "blocks", MDB_CREATE, &blocks_);
+  if (!status) status = mdb_dbi_open(txn, kBlocksName, MDB_CREATE, &blocks_);
   if (!status) status = mdb_dbi_open(txn, "packs", MDB_CREATE | MDB_INTEGERKEY, &packs_);
   if (!status) status = mdb_dbi_open(txn, "names", MDB_CREATE, &names_);
   if (!status) status = mdb_dbi_open(txn, "suspects", MDB_CREATE, &suspects_table_);
+  if (!status) status = mdb_dbi_open(txn, nullptr, 0, &main_);
   if (!status) status = LoadSuspects(txn);
+  MDB_stat about;
+  if (!status) status = mdb_stat(txn, blocks_, &about);
+  if (!status) page_bytes_ = about.ms_psize;
   // The size of the map never changes, so it stays where it is until the environment is closed.
   mapping_ = FindMapping(path_);
   return End(txn, status);
@@ -61,7 +67,20 @@ void Index::Close() {
   env_ = nullptr;
 }
 
-bool Index::Reader::Find(const uint8_t* address, Location* location) const {
+Index::Reader::Reader(Index& index) : index_(index) {
+  status_ = mdb_txn_begin(index.env_, nullptr, MDB_RDONLY, &txn_);
+  MDB_val name = Value(kBlocksName, sizeof kBlocksName - 1), record;
+  int fd;
+  if (status_ || !PageWalk::Knows() || mdb_get(txn_, index.main_, &name, &record) || mdb_env_get_fd(index.env_, &fd)) return;
+  walk_.emplace(fd, index.page_bytes_, record.mv_data, record.mv_size);
+}
+
+bool Index::Reader::Find(const uint8_t* address, Location* location) {
+  if (walk_) {
+    PageWalk::Answer answer = walk_->Find(address, 32, location, sizeof *location);
+    if (answer != PageWalk::Answer::kUnsure) return answer == PageWalk::Answer::kFound;
+  }
+  index_.Looked(1);
   MDB_val key = Value(address, 32), value;
   if (!txn_ || mdb_get(txn_, index_.blocks_, &key, &value) || value.mv_size != sizeof(Location)) return false;
   std::memcpy(location, value.mv_data, sizeof(Location));
@@ -153,7 +172,6 @@ int Index::Holds(const uint8_t* addresses, size_t count, uint8_t* held) {
     bool none = std::memcmp(address, zeros, sizeof zeros) == 0;
     held[i] = none || (reader.Find(address, &location) && !Suspected(address));
   }
-  Looked(count);
   return 0;
 }
 

@@ -11,11 +11,13 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
 #include "mapped.h"
+#include "page-walk.h"
 
 namespace basalt {
 
@@ -66,23 +68,24 @@ class Index {
   // A read view for one call of one thread.
   class Reader {
    public:
-    explicit Reader(Index& index) : index_(index) { status_ = mdb_txn_begin(index.env_, nullptr, MDB_RDONLY, &txn_); }
+    explicit Reader(Index& index);
     ~Reader() {
       if (txn_) mdb_txn_abort(txn_);
     }
     int status() const { return status_; }
     // True and `location` filled where a committed pack holds the block.
-    bool Find(const uint8_t* address, Location* location) const;
+    bool Find(const uint8_t* address, Location* location);
     // True and `name` (32 bytes) filled where the number is in use.
     bool Name(uint32_t number, uint8_t* name) const;
 
    private:
     Index& index_;
     MDB_txn* txn_ = nullptr;
+    std::optional<PageWalk> walk_;
     int status_ = 0;
   };
 
-  // Counts look-ups; now and then it lets go of the pages that they mapped, so that they do not add up. Any thread.
+  // Counts look-ups that went through the mapping; now and then it lets go of the pages that they mapped, so that they do not add up. Any thread.
   void Looked(size_t count);
   // True where nobody had claimed it: the caller stores it now, or releases it.
   bool Claim(const uint8_t* address);
@@ -112,6 +115,8 @@ class Index {
   std::string path_;
   Mapping mapping_;
   std::atomic<size_t> looked_{0};
+  size_t page_bytes_ = 0;
+  MDB_dbi main_ = 0;    // name of a table -> its record
   MDB_dbi blocks_ = 0;  // address -> Location
   MDB_dbi packs_ = 0;   // pack number -> name
   MDB_dbi names_ = 0;   // name -> pack number

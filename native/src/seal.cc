@@ -102,7 +102,6 @@ class SealWork : public ReadWork {
     Index::Reader reader(*index_);
     if (reader.status()) return FailWith("INDEX", mdb_strerror(reader.status()));
     for (size_t i = 0; i < blocks(); i++) SealBlock(reader, block(i), address(i));
-    index_->Looked(blocks());
   }
 
   Napi::Value Value(Napi::Env env) override {
@@ -115,7 +114,7 @@ class SealWork : public ReadWork {
   }
 
  private:
-  void SealBlock(const Index::Reader& reader, const uint8_t* block, uint8_t* address) {
+  void SealBlock(Index::Reader& reader, const uint8_t* block, uint8_t* address) {
     if (AllZero(block, block_)) {
       std::memset(address, 0, 32);
       zero_++;

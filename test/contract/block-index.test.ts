@@ -72,6 +72,45 @@ test('packs added in one go are found block by block, and of two with one block 
   expect(index.statistics()).toMatchObject({ blocks: 10, packs: 2 });
 });
 
+test('every block of a large index is found, its neighbours are not', async () => {
+  const index = openIndex();
+  const blocks = addresses(60_000);
+  for (let at = 0; at < blocks.length; at += 2000)
+    await addAll(index, [{ name: randomBytes(32), directory: directory(blocks.slice(at, at + 2000), at) }]);
+  const sorted = blocks.toSorted((a, b) => a.compare(b));
+  // Beside each address there is nothing: the next one up, and the ends of the whole range.
+  const beside = sorted.map((address) => {
+    const next = Buffer.from(address);
+    next.writeUInt8((next.readUInt8(31) + 1) % 256, 31);
+    return next;
+  });
+  beside.push(Buffer.alloc(32, 0), Buffer.alloc(32, 255));
+  expect(placesOf(index, sorted).every((found) => found !== undefined)).toBe(true);
+  expect(placesOf(index, beside).every((found) => found === undefined)).toBe(true);
+  expect(placesOf(index, blocks).map((found) => Number(found?.split(' ')[1]))).toEqual(
+    blocks.map((_, i) => i),
+  );
+});
+
+test('an index that is written to answers look-ups from one whole state or the next', async () => {
+  const index = openIndex();
+  const blocks = addresses(3000);
+  await addAll(index, [{ name: randomBytes(32), directory: directory(blocks, 0) }]);
+  const writing = (async () => {
+    for (let round = 0; round < 30; round += 1)
+      await addAll(index, [{ name: randomBytes(32), directory: directory(addresses(500), 0) }]);
+  })();
+  let ended = false;
+  void writing.finally(() => {
+    ended = true;
+  });
+  while (!ended) {
+    expect(placesOf(index, blocks).filter((found) => found === undefined)).toEqual([]);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await writing;
+});
+
 test('a verified pack mends the blocks that were under suspicion, wherever it comes in the row', async () => {
   const index = openIndex();
   const blocks = addresses(3);

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { fanout } from '../../../daemon/base/limits.ts';
 import { MapBuilder } from '../../../daemon/repository/native/map-builder.ts';
@@ -37,4 +39,34 @@ test('a page that can not be sealed fails whoever waits for it, and the end', as
   }
   for (const wait of waits) await expect(wait).rejects.toThrow('planted');
   await expect(builder.finish()).rejects.toThrow('planted');
+});
+
+test('taken up from its state at any segment, a map has the same root as in one go', async () => {
+  const blockBytes = 16384;
+  const segmentBlocks = 64;
+  const sizeBytes = blockBytes * 512 * 600;
+  const seal = async (page: Uint8Array) => createHash('sha256').update(page).digest();
+  const fill = (builder: MapBuilder, segment: number) => {
+    const place = builder.place(segment * segmentBlocks * blockBytes, segmentBlocks);
+    place.addresses.fill((segment % 255) + 1);
+    place.done();
+  };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(fc.nat(4700), { minLength: 1, maxLength: 60 }),
+      fc.nat(59),
+      async (chosen, at) => {
+        const segments = chosen.sort((a, b) => a - b);
+        const whole = new MapBuilder(sizeBytes, blockBytes, seal);
+        for (const segment of segments) fill(whole, segment);
+        const first = new MapBuilder(sizeBytes, blockBytes, seal);
+        for (const segment of segments.slice(0, at)) fill(first, segment);
+        const pages = await first.state();
+        expect(pages.length).toBeLessThanOrEqual(first.height);
+        const second = new MapBuilder(sizeBytes, blockBytes, seal, pages);
+        for (const segment of segments.slice(at)) fill(second, segment);
+        expect(await second.finish()).toEqual(await whole.finish());
+      },
+    ),
+  );
 });

@@ -96,15 +96,15 @@ test('an index that is written to answers look-ups from one whole state or the n
   const index = openIndex();
   const blocks = addresses(3000);
   await addAll(index, [{ name: randomBytes(32), directory: directory(blocks, 0) }]);
+  const state = { ended: false };
   const writing = (async () => {
     for (let round = 0; round < 30; round += 1)
       await addAll(index, [{ name: randomBytes(32), directory: directory(addresses(500), 0) }]);
   })();
-  let ended = false;
   void writing.finally(() => {
-    ended = true;
+    state.ended = true;
   });
-  while (!ended) {
+  while (!state.ended) {
     expect(placesOf(index, blocks).filter((found) => found === undefined)).toEqual([]);
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -40,10 +40,14 @@ export class ServiceState {
     this.#parts = parts;
     this.host = parts.host;
     this.zone = parts.zone;
-    const lookAtAll = () => {
-      for (const known of parts.repositories.list()) void this.#watchOf(known).look();
+    const lookAround = () => {
+      // A further repository takes memory while it is open: only who asks for it opens it.
+      const watched = parts.repositories
+        .list()
+        .filter(({ holder }, at) => at === 0 || holder.current !== undefined);
+      for (const known of watched) void this.#watchOf(known).look();
     };
-    this.#timer = setInterval(lookAtAll, parts.everyMs).unref();
+    this.#timer = setInterval(lookAround, parts.everyMs).unref();
   }
 
   close(): void {

@@ -26,7 +26,7 @@ const adaptations: Readonly<Record<string, (text: string) => { text: unknown; no
   backup_compression_algorithm: (text) => {
     if (/^(none|off|no)$/i.test(text)) return { text: 0 };
     if (/^zstd$/i.test(text)) return { text: 1 };
-    const note = `blocks are compressed with zstd, not ${text}`;
+    const note = `blocks of our own format are compressed with zstd, not ${text}`;
     return /^(zlib|gzip|bz2|bzip2)$/i.test(text) ? { text: 1, note } : { text };
   },
   backup_sha_block_size_bytes: (text) => {

@@ -292,6 +292,7 @@ export class Jobs {
     const { id, kind } = live.record;
     if (!left) await this.#removeTemporary(live);
     const status = fault === undefined ? 'done' : fault.code === 'CANCELLED' ? 'cancelled' : 'failed';
+    live.told = live.record;
     live.move(status, {
       finished_at: this.#now(),
       // Who was left behind may still be making it.
@@ -302,7 +303,6 @@ export class Jobs {
       fault: fault === undefined ? null : { code: fault.code, message: fault.message, hint: fault.hint },
     });
     live.note(status, fault === undefined || status === 'cancelled' ? '' : fault.message);
-    live.phase = status;
     await catalog
       .commit((changes) => {
         changes.put('jobs', live.record);
@@ -315,8 +315,9 @@ export class Jobs {
         // W4 never without W3: what is not in the catalog is not told as done.
         const { code, message, hint } = toFault(thrown);
         live.record = { ...live.record, status: unrecorded, fault: { code, message, hint } };
-        live.phase = unrecorded;
       });
+    live.told = undefined;
+    live.phase = live.record.status;
     log.info({ job: id, kind, status, fault: fault?.code, why: fault?.message }, 'A job has ended');
   }
 

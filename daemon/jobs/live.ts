@@ -27,6 +27,8 @@ export class Live {
   /** What is to be told of the job where it does not end by itself. */
   account: (() => Readonly<Record<string, unknown>>) | undefined;
   finished: Promise<void> = Promise.resolve();
+  /** The record as it is told while its end is on its way to the disk. */
+  told: JobRecord | undefined;
   onRunning: () => void = () => undefined;
 
   constructor(record: JobRecord, clock: Clock, bytesPerSecond: number, checkpoint: Checkpoint | undefined) {
@@ -83,7 +85,8 @@ export class Live {
   }
 
   report(): JobReport {
-    const { record, phase, bytesDone, bytesTotal, waitingFor, rate } = this;
+    const { phase, bytesDone, bytesTotal, waitingFor, rate } = this;
+    const record = this.told ?? this.record;
     const bytesPerSecond = this.#meter.bytesPerSecond(this.#clock.now());
     const left = bytesTotal - bytesDone;
     const secondsLeft = bytesPerSecond > 0 && left > 0 ? Math.ceil(left / bytesPerSecond) : null;

@@ -87,3 +87,38 @@ test('who has gone before it watches does not wait for the job', async () => {
   expect(record.finished_at).toBeNull();
   expect((await jobs.cancel(id)).record.status).toBe('cancelled');
 });
+
+test('until its end is durable a job is told as one that runs', async () => {
+  let commits = 0;
+  let ending: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => {
+    ending = resolve;
+  });
+  let flush: () => void = () => undefined;
+  const flushed = new Promise<void>((resolve) => {
+    flush = resolve;
+  });
+  const jobs = jobsWith(async (change) => {
+    commits += 1;
+    if (commits > 1) {
+      ending();
+      await flushed;
+    }
+    await catalog.commit(change);
+  });
+  const { id } = await jobs.submit(
+    order(async ({ progress }) => {
+      progress({ bytesDone: 1, bytesTotal: 1, phase: 'copying' });
+      return {};
+    }),
+  );
+  await reached;
+  expect(jobs.report(id)).toMatchObject({
+    phase: 'copying',
+    record: { status: 'running', finished_at: null },
+  });
+  expect(jobs.list()).toHaveLength(1);
+  flush();
+  const { record, phase } = await jobs.watch(id, () => undefined, new AbortController().signal);
+  expect([record.status, phase]).toEqual(['done', 'done']);
+});

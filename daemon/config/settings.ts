@@ -119,7 +119,7 @@ export const settings = {
   }),
   checkpoint_interval: setting({
     shape: shape.integer(1, 3600),
-    initial: () => 5,
+    initial: () => 10,
     about:
       'Seconds between two moments from which an interrupted backup or restore can go on; slow ones have fewer.',
     live: false,

@@ -33,7 +33,7 @@ test('killed in the middle, a backup goes on under the same id, and reads only w
   const bytes = await addNoise(daemon, 'v', size, 1);
   await settled();
   const { job_id, backup } = await begun(daemon);
-  const before = await untilByte(daemon, job_id, 0.6 * size);
+  const before = await untilByte(daemon, job_id, 0.8 * size);
   await daemon.kill();
   await daemon.start();
   expect(await daemon.call('volume.show', { volume: 'v' })).toMatchObject({ status: 'backing-up' });
@@ -92,7 +92,7 @@ test('a source that has changed meanwhile is read again, whole', async () => {
   const bytes = await addNoise(daemon, 'v', size, 3);
   await settled();
   const { job_id, backup } = await begun(daemon);
-  await untilByte(daemon, job_id, 0.6 * size);
+  await untilByte(daemon, job_id, 0.8 * size);
   await daemon.kill();
   const change = noise(3 * MiB, 4);
   for (const at of [5 * MiB, size - 4 * MiB]) {
@@ -117,7 +117,7 @@ test('a loop device is gone on with, unless its file was written to meanwhile, p
   await settled();
   for (const changed of [false, true]) {
     const { job_id, backup } = await begun(daemon);
-    await untilByte(daemon, job_id, 0.6 * size);
+    await untilByte(daemon, job_id, 0.8 * size);
     await daemon.kill();
     if (changed) {
       const file = openSync(sourceOf(daemon, 'file'), 'r+');
@@ -138,7 +138,7 @@ test('a backup whose packs went away meanwhile begins again', async () => {
   const bytes = await addNoise(daemon, 'v', size, 7);
   await settled();
   const { job_id, backup } = await begun(daemon);
-  await untilByte(daemon, job_id, 0.6 * size);
+  await untilByte(daemon, job_id, 0.8 * size);
   await daemon.kill();
   const [pack] = packsOf(daemon);
   if (pack === undefined) throw new Error('no pack is durable');

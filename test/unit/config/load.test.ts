@@ -46,7 +46,7 @@ test('without a file and flags every setting has its default and says so', async
     quota_backups: -1,
     quota_backup_gigabytes: -1,
     offload_recovery: true,
-    checkpoint_interval: 5,
+    checkpoint_interval: 10,
     resume_patience: 3600,
     read_rate: 0,
     write_rate: 0,

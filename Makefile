@@ -37,7 +37,7 @@ $(modules): package-lock.json | packages
 
 build: $(addon) $(program) ## compile the addon and the two programs
 
-$(addon): native/binding.gyp $(wildcard native/src/*) $(modules) | packages
+$(addon): native/binding.gyp $(wildcard native/src/* native/reader/*) $(modules) | packages
 	@echo 'Compiling the addon'
 	@headers=$$(.ci/node-headers); JOBS=max npm run --silent build:native -- --nodedir="$$headers" >/dev/null
 	@touch $@

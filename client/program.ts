@@ -19,6 +19,12 @@ import { addCatalogRebuild } from './commands/catalog/rebuild.ts';
 import { addConfigCheck } from './commands/config/check.ts';
 import { addConfigShow } from './commands/config/show.ts';
 import { addEvents } from './commands/events.ts';
+import { addFileDiff } from './commands/file/diff.ts';
+import { addFileFind } from './commands/file/find.ts';
+import { addFileGet } from './commands/file/get.ts';
+import { addFileHistory } from './commands/file/history.ts';
+import { addFileList } from './commands/file/list.ts';
+import { addFileShow } from './commands/file/show.ts';
 import { addJobCancel } from './commands/job/cancel.ts';
 import { addJobLimit } from './commands/job/limit.ts';
 import { addJobList } from './commands/job/list.ts';
@@ -106,6 +112,11 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
     ],
   ],
   ['view', 'Backups as files', [addViewList]],
+  [
+    'file',
+    'Files inside backups, without mounting',
+    [addFileList, addFileShow, addFileGet, addFileFind, addFileHistory, addFileDiff],
+  ],
   [
     'job',
     'What the daemon is doing and has done',

@@ -10,7 +10,7 @@ import { realpath } from 'node:fs/promises';
 import { cpus, hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Logger } from 'pino';
-import { native } from '../native/native.ts';
+import { native, readerProgram } from '../native/native.ts';
 import { MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
 import { toFault } from './base/faults.ts';
@@ -25,6 +25,7 @@ import { operationsDefault, type Settings } from './config/settings.ts';
 import { backupHandlers } from './control/handlers/backup.ts';
 import { daemonHandlers } from './control/handlers/daemon.ts';
 import { eventHandlers } from './control/handlers/events.ts';
+import { fileHandlers } from './control/handlers/file.ts';
 import { jobHandlers } from './control/handlers/job.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
 import { quotaHandlers } from './control/handlers/quota.ts';
@@ -245,6 +246,7 @@ function openViewAt(viewDirectory: string, services: Services, shares: MemorySha
     scratch: shares.viewScratch,
     source: viewSourceOf(services),
     viewDirectory,
+    readerProgram,
     clock: systemClock,
     threads: Math.max(2, Math.min(8, cpus().length)),
     onEnd: () =>
@@ -362,6 +364,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
       ...volumeHandlers(parts),
       ...snapshotHandlers(parts),
       ...backupHandlers(parts),
+      ...fileHandlers(parts),
       ...jobHandlers(parts),
       ...eventHandlers(parts),
       ...quotaHandlers(parts),

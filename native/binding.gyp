@@ -34,6 +34,15 @@
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17"],
       "cflags_cc": ["-std=c++20", "-O2", "-g1", "-fexceptions", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-Wno-cast-function-type", "-fvisibility=hidden"],
       "libraries": ["-lzstd", "-lz", "-lbz2", "-llmdb", "-lfuse3", "-lpthread"]
+    },
+    {
+      "target_name": "basalt_reader",
+      "type": "executable",
+      "sources": ["<!@(ls reader/*.cc)"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17"],
+      "cflags_cc": ["-std=c++20", "-O2", "-g1", "-fexceptions", "-Wall", "-Wextra", "-Werror", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong", "-fPIE"],
+      "ldflags": ["-pie", "-Wl,-z,relro,-z,now"],
+      "libraries": ["-lpthread"]
     }
   ]
 }

@@ -7,6 +7,7 @@
  *  Knows nothing of backups, catalogs or jobs. */
 
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 
 export interface SealParts {
   /** File descriptor to read from at `position`; -1 where `input` holds the bytes already. */
@@ -282,3 +283,6 @@ export interface Native {
 const require = createRequire(import.meta.url);
 
 export const native = require('#native') as Native;
+
+/** Path of `basalt-reader`, the program that reads file systems inside images: built beside the addon. */
+export const readerProgram = join(dirname(require.resolve('#native')), 'basalt_reader');

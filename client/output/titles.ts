@@ -4,6 +4,7 @@
 import type {
   BackupValue,
   EventValue,
+  FileValue,
   JobValue,
   MountValue,
   RangeValue,
@@ -13,6 +14,49 @@ import type {
   SnapshotValue,
   VolumeValue,
 } from '../../daemon/protocol/values.ts';
+
+export const fileTitles = {
+  kind: 'Kind',
+  mode: 'Mode',
+  uid: 'UID',
+  gid: 'GID',
+  size_bytes: 'Size',
+  modified_at: 'Modified At',
+  name: 'Name',
+  name_hex: 'Name (hex)',
+  node: 'Inode',
+  links: 'Links',
+  used_bytes: 'Used',
+  changed_at: 'Changed At',
+  accessed_at: 'Accessed At',
+  device: 'Device',
+} as const satisfies Record<keyof FileValue, string>;
+
+export const foundTitles = {
+  path: 'Path',
+  backup: 'Backup',
+  backup_id: 'Backup ID',
+  kind: 'Kind',
+  size_bytes: 'Size',
+  modified_at: 'Modified At',
+} as const;
+
+export const historyTitles = {
+  backup: 'Backup',
+  backup_id: 'Backup ID',
+  data_timestamp: 'Data Timestamp',
+  state: 'State',
+  kind: 'Kind',
+  size_bytes: 'Size',
+  modified_at: 'Modified At',
+} as const;
+
+export const differenceTitles = {
+  state: 'State',
+  path: 'Path',
+  size_before: 'Size Before',
+  size_after: 'Size After',
+} as const;
 
 export const volumeTitles = {
   id: 'ID',

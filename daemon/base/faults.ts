@@ -48,6 +48,11 @@ export const faults = {
     retry: false,
     hint: 'Export the record again, and hand over all of it: basaltctl backup record export BACKUP',
   },
+  FILE_DAMAGED: {
+    exit: 65,
+    retry: false,
+    hint: 'Run: basaltctl backup verify BACKUP. Where that finds nothing, the file system was damaged when it was backed up',
+  },
   FOUND_DAMAGE: { exit: 65, retry: false, hint: 'Restore what is whole now, and make a new full backup' },
 
   BACKUP_UNKNOWN: { exit: 66, retry: false, hint: 'List the backups with: basaltctl backup list' },
@@ -58,6 +63,7 @@ export const faults = {
     hint: 'Give the service as the export named it, first: basaltctl backup record import SERVICE URL',
   },
   SNAPSHOT_UNKNOWN: { exit: 66, retry: false, hint: 'List the snapshots with: basaltctl snapshot list' },
+  FILE_UNKNOWN: { exit: 66, retry: false, hint: 'List what is there with: basaltctl file list BACKUP /' },
   JOB_UNKNOWN: { exit: 66, retry: false, hint: 'List the jobs with: basaltctl job list' },
   MOUNT_UNKNOWN: { exit: 66, retry: false, hint: 'List the mounts with: basaltctl view list' },
   SOURCE_MISSING: { exit: 66, retry: false, hint: 'Check the path of the source' },
@@ -141,6 +147,16 @@ export const faults = {
     exit: 74,
     retry: false,
     hint: 'The file system may be damaged: read the image itself under the view folder',
+  },
+  FILE_UNREADABLE: {
+    exit: 74,
+    retry: false,
+    hint: 'The file is encrypted: restore the volume, and open it where its key is',
+  },
+  READER_FAILED: {
+    exit: 74,
+    retry: true,
+    hint: 'Look into the log of basaltd; another way to the files is: basaltctl mount BACKUP DIR',
   },
   DEVICE_FAILED: { exit: 74, retry: true, hint: 'Look for errors of the device in the kernel log (dmesg)' },
 

@@ -51,6 +51,14 @@ export const viewSlotBytes = 256 * KiB;
 export const viewOpenBackupsMax = 8;
 /** Longest name of a file or folder. Source: Linux, NAME_MAX. */
 export const fileNameBytesMax = 255;
+/** Processes that read file systems inside backups, how long one may take for an answer, and how long it is kept unused. */
+export const readersMax = 8;
+export const readerTimeoutMs = 30_000;
+export const readerIdleMs = 60_000;
+/** Bytes of a file in one answer: a frame holds them with room to spare. */
+export const fileReadBytesMax = 512 * KiB;
+/** Symbolic links that one path may lead over. Source: Linux, MAXSYMLINKS. */
+export const linksFollowedMax = 40;
 /** Repositories of one daemon: each native one that is open has memory of its own. */
 export const repositoriesMax = 8;
 /** How long the view waits for reads under way when it closes. */

@@ -3,6 +3,7 @@
  *  No I/O; knows nothing of who asks or answers. */
 
 import { z } from 'zod';
+import { fileMethods } from './file-methods.ts';
 import { inProject, method } from './method-row.ts';
 import { projectMethods } from './project-methods.ts';
 import * as shape from './shapes.ts';
@@ -173,6 +174,7 @@ export const methods = {
     }),
     answer: 'the backup, available in the project',
   }),
+  ...fileMethods,
   mount: method<{ job_id: string; mount: MountValue }>()({
     summary: 'Makes the files of a backup visible at a folder.',
     needs: 'project',

@@ -187,6 +187,49 @@ export interface QuotaUsageValue {
   stored_bytes: number;
 }
 
+/** A file inside a backup. */
+export interface FileValue {
+  /** Bytes that are no UTF-8 are shown as U+FFFD; `name_hex` has them. */
+  name: string;
+  name_hex: string | null;
+  /** file, folder, link, fifo, socket, character, block, unknown. */
+  kind: string;
+  /** Number within the file system: the same for names of the same file. */
+  node: number;
+  /** Permissions as octal text, with the set-id and sticky bits. */
+  mode: string;
+  links: number;
+  uid: number;
+  gid: number;
+  size_bytes: number;
+  used_bytes: number;
+  /** ISO 8601 with nanoseconds; null where the image holds a time that none can be. */
+  modified_at: string | null;
+  changed_at: string | null;
+  accessed_at: string | null;
+  /** "major:minor" of a device. */
+  device: string | null;
+}
+
+export interface FileSystemValue {
+  kind: string;
+  label: string;
+  uuid: string;
+  block_bytes: number;
+  total_bytes: number;
+  /** What to know of what is shown: a journal that was not replayed, for example. */
+  notes: string[];
+}
+
+export interface FileDetailsValue extends FileValue {
+  path: string;
+  file_system: FileSystemValue;
+  /** Where a symbolic link leads. */
+  target: string | null;
+  /** Extended attributes, values in base64. */
+  attributes: { name: string; value: string }[];
+}
+
 export interface MountValue {
   id: string;
   backup_id: string;

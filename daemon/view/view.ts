@@ -12,6 +12,8 @@ import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/faults.ts';
 import { blockBytesMax, viewCloseTimeoutMs, viewSlotBytes } from '../base/limits.ts';
+import { Browse } from './browse/browse.ts';
+import { Readers } from './browse/readers.ts';
 import { Lanes } from './lanes.ts';
 import { OpenBackups } from './open-backups.ts';
 import { prepareViewDirectory, viewMountName } from './stale-mounts.ts';
@@ -27,6 +29,8 @@ export interface ViewParts {
   readonly scratch: Uint8Array;
   readonly source: ViewSource;
   readonly viewDirectory: string;
+  /** Path of `basalt-reader`. */
+  readonly readerProgram: string;
   readonly clock: Clock;
   readonly threads: number;
   /** Somebody else has unmounted the view. */
@@ -35,6 +39,8 @@ export interface ViewParts {
 
 export interface View {
   readonly directory: string;
+  /** Files inside the images. */
+  readonly browse: Browse;
   /** BACKUP_UNKNOWN where the view does not show the backup. */
   imagePath(backupId: string): string;
   /** The backup goes away: nothing of it is kept, and whoever still reads it gets EIO. */
@@ -59,12 +65,22 @@ export async function openView(parts: ViewParts): Promise<View> {
       hint: 'The view needs /dev/fuse and the right to mount: run basaltd as root',
     });
   }
+  const imagePath = (backupId: string) => join(directory, ...server.imagePath(backupId));
+  const nowMs = () => parts.clock.now();
+  const readers = new Readers({ program: parts.readerProgram, imagePath, nowMs });
   return {
     directory,
-    imagePath: (backupId) => join(directory, ...server.imagePath(backupId)),
-    dropBackup: (backupId) => server.dropBackup(backupId),
+    browse: new Browse(readers),
+    imagePath,
+    dropBackup: (backupId) => {
+      readers.dropBackup(backupId);
+      server.dropBackup(backupId);
+    },
     statistics: () => server.session.statistics(),
-    close: () => server.close(),
+    close: () => {
+      readers.close();
+      return server.close();
+    },
   };
 }
 

@@ -74,6 +74,9 @@ const probes: { readonly [M in MethodName]: readonly Probe[] } = {
   'backup.diff': [by('backup', { b: 'beta-backup' }, 'a'), by('backup', { a: 'beta-backup' }, 'b')],
   'backup.record.export': [by('backup')],
   'backup.record.import': [{ params: () => ({ service: 'x', url: 'x' }) }],
+  'file.list': [by('backup')],
+  'file.show': [by('backup')],
+  'file.read': [by('backup', { offset: 0, length: 1 })],
   mount: [
     { names: 'backup', params: (backup) => ({ backup, directory: ownFolder }) },
     by('directory', { backup: 'beta-backup' }),

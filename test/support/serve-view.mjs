@@ -4,7 +4,7 @@
 
 import { open } from 'node:fs/promises';
 import { openView } from '../../dist/daemon/view/view.js';
-import { native } from '../../dist/native/native.js';
+import { native, readerProgram } from '../../dist/native/native.js';
 
 const slotBytes = 256 * 1024;
 const [viewDirectory, imageFile] = process.argv.slice(2);
@@ -36,6 +36,7 @@ const view = await openView({
     open: async () => ({ image, manifest: Buffer.from('{}') }),
   },
   viewDirectory,
+  readerProgram,
   clock: { now: () => Date.now() },
   threads: 2,
 });

@@ -8,7 +8,7 @@ import type { BackupImage, DamagedRange } from '../../daemon/repository/reposito
 import type { ViewBackup, ViewVolume } from '../../daemon/view/names.ts';
 import type { ViewSource } from '../../daemon/view/tree.ts';
 import { openView, type View } from '../../daemon/view/view.ts';
-import { native } from '../../native/native.ts';
+import { native, readerProgram } from '../../native/native.ts';
 
 export interface FakeBackup extends ViewBackup {
   readonly image: BackupImage;
@@ -121,6 +121,7 @@ export function openFakeView(
     scratch: new Uint8Array(native.allocateArena(4 * viewSlotBytes)),
     source,
     viewDirectory,
+    readerProgram,
     clock: systemClock,
     threads: 2,
     onEnd,

@@ -1,0 +1,78 @@
+/** `basaltctl file history`: one file through all points in time of a volume. */
+
+import type { Command } from 'commander';
+import type { FileDetailsValue } from '../../../daemon/protocol/values.ts';
+import { RemoteFailure } from '../../failure.ts';
+import { differences } from '../../files/digest.ts';
+import { labelOf, pointsOf } from '../../files/points.ts';
+import { type Place, showFile } from '../../files/walk.ts';
+import { historyTitles } from '../../output/titles.ts';
+import type { Session } from '../../session.ts';
+import { inSession, verb, wholeNumber } from '../../verb.ts';
+
+interface Options {
+  partition?: number;
+}
+
+export function addFileHistory(noun: Command): void {
+  verb(noun, 'history', {
+    summary: 'Shows which backups hold a file, and where it changed',
+    details:
+      'Oldest first. "changed" says what: content, owner, mode, kind, time. Content is compared byte by byte where size and times\nleave it open.',
+    examples: ['basaltctl file history web /etc/passwd', 'basaltctl file history web /srv/db/data -f json'],
+    exits: [65, 66, 74],
+  })
+    .argument('<VOLUME>', 'name or id')
+    .argument('<PATH>', 'path inside the backups')
+    .option('--partition <NUMBER>', 'which partition', wholeNumber)
+    .action(
+      inSession(async (session, { partition }: Options, volume: string, path: string) => {
+        const rows: object[] = [];
+        let before: readonly [FileDetailsValue, Place] | undefined;
+        for (const point of await pointsOf(session, volume)) {
+          const place = { session, backup: point.id, partition };
+          const file = await fileAt(session, place, path, labelOf(point));
+          if (file === 'unreadable') continue;
+          const now = file === undefined ? undefined : ([file, place] as const);
+          rows.push({
+            backup: labelOf(point),
+            backup_id: point.id,
+            data_timestamp: point.data_timestamp,
+            state: await stateOf(before, now, path),
+            kind: file?.kind ?? null,
+            size_bytes: file?.size_bytes ?? null,
+            modified_at: file?.modified_at ?? null,
+          });
+          before = now;
+        }
+        await session.list(rows, {
+          titles: historyTitles,
+          initial: ['backup', 'data_timestamp', 'state', 'size_bytes', 'modified_at'],
+        });
+      }),
+    );
+}
+
+/** The file, undefined where it is not there, or a note that the backup can't be read. */
+async function fileAt(session: Session, place: Place, path: string, label: string) {
+  try {
+    return await showFile(place, path, false);
+  } catch (thrown) {
+    if (thrown instanceof RemoteFailure && thrown.fault.code === 'FILE_UNKNOWN') return undefined;
+    session.note(`Left out backup "${label}"`);
+    session.complain(thrown);
+    return 'unreadable' as const;
+  }
+}
+
+async function stateOf(
+  before: readonly [FileDetailsValue, Place] | undefined,
+  now: readonly [FileDetailsValue, Place] | undefined,
+  path: string,
+): Promise<string> {
+  if (now === undefined) return before === undefined ? 'absent' : 'removed';
+  if (before === undefined) return 'new';
+  const words = await differences(before, now, path);
+  if (before[0].target !== now[0].target) words.push('target');
+  return words.length === 0 ? 'same' : `changed: ${words.join(', ')}`;
+}

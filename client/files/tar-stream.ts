@@ -1,0 +1,90 @@
+/** A folder of a backup as a tar archive, written piece by piece. Promises: memory is bounded but for the names of files that have
+ *  several; a file that can't be read ends the archive with its fault, never with other bytes in its place. */
+
+import { Fault } from '../../daemon/protocol/faults.ts';
+import type { FileDetailsValue, FileValue } from '../../daemon/protocol/values.ts';
+import { canBeInTar, contentBytes, type TarEntry, tarEnd, tarHead, tarPadding } from './tar.ts';
+import { type Place, readPieces, walkTree } from './walk.ts';
+
+const zeros = Buffer.alloc(256 * 1024);
+
+type Write = (bytes: Uint8Array) => Promise<void>;
+
+/** Gives how many bytes of files it has written. */
+export async function writeTar(
+  place: Place,
+  folder: { readonly path: string; readonly node: number },
+  base: string,
+  write: Write,
+): Promise<number> {
+  let written = 0;
+  const root = await details(place, folder);
+  await write(tarHead({ path: Buffer.from(base), file: root, attributes: attributesOf(root) }));
+  /** First names of files that have several, by their numbers. */
+  const seen = new Map<number, Buffer>();
+  for await (const { file, path } of walkTree(place, folder, Buffer.from(base))) {
+    if (!canBeInTar(file)) continue;
+    const sameAs = file.kind === 'folder' ? undefined : seen.get(file.node);
+    if (file.links > 1 && file.kind !== 'folder' && sameAs === undefined) seen.set(file.node, path);
+    const entry = await entryOf(place, file, path, sameAs);
+    await write(tarHead(entry));
+    written += await writeContent(place, entry, write);
+  }
+  await write(tarEnd());
+  return written;
+}
+
+async function entryOf(
+  place: Place,
+  file: FileValue,
+  path: Buffer,
+  sameAs: Buffer | undefined,
+): Promise<TarEntry> {
+  if (sameAs !== undefined) return { path, file, sameAs };
+  const found = await details(place, { path: `/${path.toString('utf8')}`, node: file.node });
+  const target = found.target === null ? {} : { target: Buffer.from(found.target) };
+  return { path, file: { ...file, ...pick(found) }, ...target, attributes: attributesOf(found) };
+}
+
+/** What a list could not tell of an inode that it failed to read, the file itself tells or fails. */
+const pick = ({ kind, mode, uid, gid, size_bytes, modified_at, device }: FileValue) => ({
+  kind,
+  mode,
+  uid,
+  gid,
+  size_bytes,
+  modified_at,
+  device,
+});
+
+const details = (place: Place, found: { readonly path: string; readonly node: number }) =>
+  place.session.call('file.show', {
+    backup: place.backup,
+    ...(place.partition === undefined ? {} : { partition: place.partition }),
+    ...found,
+    ...place.session.inProject,
+  });
+
+const attributesOf = ({ attributes }: FileDetailsValue) =>
+  attributes.map(({ name, value }) => ({ name, value: Buffer.from(value, 'base64') }));
+
+async function writeContent(place: Place, entry: TarEntry, write: Write): Promise<number> {
+  const bytes = contentBytes(entry);
+  if (bytes === 0) return 0;
+  let done = 0;
+  const path = `/${entry.path.toString('utf8')}`;
+  for await (const piece of readPieces(place, { path, node: entry.file.node })) {
+    if (piece instanceof Uint8Array) {
+      await write(piece);
+      done += piece.length;
+      continue;
+    }
+    for (let left = piece.holeBytes; left > 0; left -= zeros.length)
+      await write(left >= zeros.length ? zeros : zeros.subarray(0, left));
+    done += piece.holeBytes;
+  }
+  if (done !== bytes)
+    throw new Fault('FILE_DAMAGED', `Cannot read "${path}": it is shorter than its size says`);
+  await write(tarPadding(bytes));
+  return bytes;
+}

@@ -1,0 +1,108 @@
+/** Files inside a backup, as the daemon tells of them: folders page by page, trees in order, content in pieces.
+ *  Promises: no more than one page and a few pieces of a file are held; a tree is walked without following links, so that it
+ *  ends. Knows nothing of what is printed or written. */
+
+import { Fault } from '../../daemon/protocol/faults.ts';
+import type { FileSystemValue, FileValue } from '../../daemon/protocol/values.ts';
+import type { Session } from '../session.ts';
+
+/** Bytes of one piece of a file, and how many are asked for ahead. */
+const pieceBytes = 512 * 1024;
+const piecesAhead = 3;
+/** A tree that is deeper than any file system makes one. */
+const depthMax = 4096;
+
+/** Where to look: a backup, and one of its partitions if it has several. */
+export interface Place {
+  readonly session: Session;
+  readonly backup: string;
+  readonly partition: number | undefined;
+}
+
+const inPlace = ({ backup, partition, session }: Place) => ({
+  backup,
+  ...(partition === undefined ? {} : { partition }),
+  ...session.inProject,
+});
+
+export const showFile = (place: Place, path: string, follow: boolean) =>
+  place.session.call('file.show', { ...inPlace(place), path, follow });
+
+/** The files of a folder in the order of the folder, by its path or its number. */
+export async function* listFolder(
+  place: Place,
+  folder: { readonly path: string; readonly node?: number },
+  onFileSystem: (fileSystem: FileSystemValue) => void = () => undefined,
+): AsyncGenerator<FileValue> {
+  let position: number | null = 0;
+  while (position !== null) {
+    const page: Awaited<ReturnType<typeof place.session.call<'file.list'>>> = await place.session.call(
+      'file.list',
+      {
+        ...inPlace(place),
+        ...folder,
+        position,
+      },
+    );
+    if (position === 0) onFileSystem(page.file_system);
+    yield* page.files;
+    position = page.next_position;
+  }
+}
+
+export interface WalkedFile {
+  readonly file: FileValue;
+  /** Path from where the walk began, as bytes: a name need not be UTF-8. */
+  readonly path: Buffer;
+}
+
+export const nameBytes = ({ name, name_hex }: FileValue): Buffer =>
+  name_hex === null ? Buffer.from(name) : Buffer.from(name_hex, 'hex');
+
+/** Everything below a folder, each folder before what is in it. */
+export async function* walkTree(
+  place: Place,
+  folder: { readonly path: string; readonly node?: number },
+  below: Buffer = Buffer.alloc(0),
+  depth = 0,
+): AsyncGenerator<WalkedFile> {
+  if (depth > depthMax)
+    throw new Fault('FILE_DAMAGED', `Cannot walk "${folder.path}": its folders have no end`);
+  for await (const file of listFolder(place, folder)) {
+    const name = nameBytes(file);
+    const path = below.length === 0 ? name : Buffer.concat([below, Buffer.from('/'), name]);
+    yield { file, path };
+    if (file.kind === 'folder')
+      yield* walkTree(place, { path: `${folder.path}/${file.name}`, node: file.node }, path, depth + 1);
+  }
+}
+
+/** Bytes of a file, or a run of zeros that need not be written. */
+export type Piece = Uint8Array | { readonly holeBytes: number };
+
+/** The content of a file in order, from its begin to its end. */
+export async function* readPieces(
+  place: Place,
+  file: { readonly path: string; readonly node: number },
+): AsyncGenerator<Piece> {
+  const ask = (offset: number) =>
+    place.session.call('file.read', { ...inPlace(place), ...file, offset, length: pieceBytes });
+  let offset = 0;
+  let ahead: ReturnType<typeof ask>[] = [];
+  for (;;) {
+    while (ahead.length < piecesAhead) {
+      const asked = ask(offset + ahead.length * pieceBytes);
+      // One that is not wanted any more may fail unseen.
+      asked.catch(() => undefined);
+      ahead.push(asked);
+    }
+    const piece = await (ahead.shift() ?? ask(offset));
+    const taken = piece.bytes.length > 0 ? piece.bytes.length : piece.hole_bytes;
+    if (taken === 0) return;
+    yield piece.bytes.length > 0 ? piece.bytes : { holeBytes: taken };
+    offset += taken;
+    // What was asked for ahead only fits where the piece was of full size.
+    if (taken !== pieceBytes) ahead = [];
+    if (offset >= piece.size_bytes) return;
+  }
+}

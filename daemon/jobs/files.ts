@@ -1,0 +1,45 @@
+/** Files inside backups, for those who may read the backup. BACKUP_UNKNOWN, BACKUP_BUSY, and what reading them can end with.
+ *  Knows nothing of how a file system is read. */
+
+import { Fault } from '../base/faults.ts';
+import type { Browse, FileDetails, FileList, FilePiece, FileReference } from '../view/browse/browse.ts';
+import { findBackup, requireReadable } from './find.ts';
+import type { Services } from './services.ts';
+
+export interface FileOrder {
+  /** Of the backup: id or name. */
+  readonly backup: string;
+  readonly project: string;
+  readonly path: string;
+  readonly node?: number | undefined;
+  readonly partition?: number | undefined;
+}
+
+function browseOf({ view }: Services): Browse {
+  const browse = view()?.browse;
+  if (browse !== undefined) return browse;
+  throw new Fault('MOUNT_FAILED', 'Cannot read files of a backup: the view is switched off', {
+    hint: 'Start basaltd with --view-dir',
+  });
+}
+
+function referenceOf(services: Services, order: FileOrder): FileReference {
+  const backup = findBackup(services.catalog, order.backup, order.project);
+  requireReadable(backup, 'read files of');
+  return { backupId: backup.id, partition: order.partition ?? null, path: order.path, node: order.node };
+}
+
+export const listFiles = (services: Services, order: FileOrder, position: number): Promise<FileList> =>
+  browseOf(services).list(referenceOf(services, order), position);
+
+export const showFile = (services: Services, order: FileOrder, follow: boolean): Promise<FileDetails> =>
+  browseOf(services).details(referenceOf(services, order), follow);
+
+export const readFile = (
+  services: Services,
+  order: FileOrder,
+  offset: number,
+  length: number,
+): Promise<FilePiece> => browseOf(services).read(referenceOf(services, order), offset, length);
+
+export type { FileDetails, FileList, FilePiece };

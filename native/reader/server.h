@@ -1,0 +1,29 @@
+// Answers requests about one file system on a socket, with several threads.
+//
+//   request: u32 bytes that follow, u32 id, u8 operation, u64 node, u64 offset, u32 length, then a name
+//   answer:  u32 bytes that follow, u32 id, i32 errno, then what the operation gives; on failure why, as text
+// All numbers little-endian. Answers come in any order. The first answer is not asked for: id 0, the description or the failure.
+// Promises: a request that can't be understood ends the process; every other one is answered once.
+#pragma once
+#include "file-system.h"
+
+namespace reader {
+
+enum class Operation : uint8_t {
+  kStat = 1,       // -> attributes
+  kLookup,         // name in folder `node` -> attributes
+  kList,           // entries of `node` from position `offset` on, about `length` bytes -> u8 ended, then entries with attributes
+  kReadLink,       // -> text
+  kRead,           // -> bytes
+  kNextData,       // -> u64 offset, u64 length
+  kAttributeNames, // -> names, each with a zero byte behind it
+  kAttribute,      // name -> bytes
+};
+
+constexpr uint32_t kAnswerBytesMax = 1 << 20;
+
+// Serves until the other end closes; `Failure` of the opening is told and ends it, too.
+void Serve(int socket, const std::function<std::unique_ptr<FileSystem>()>& open, unsigned threads,
+           const std::function<void()>& beforeFirstRead);
+
+}  // namespace reader

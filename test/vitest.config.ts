@@ -22,6 +22,8 @@ export default defineConfig({
       project('property', 600_000, true),
       project('scenario', 180_000, true),
       project('platform', 180_000, true),
+      // Needs packages that no other test needs: make test-cinder.
+      project('cinder', 900_000, true),
     ],
   },
 });

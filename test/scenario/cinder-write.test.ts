@@ -1,13 +1,13 @@
 /** A daemon with a repository in Cinder's format: backups that Cinder restores, copies from and to it, its audit. */
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import type { BackupValue } from '../../daemon/protocol/values.ts';
 import { checkChunked, restoreChunked } from '../support/cinder-repository.ts';
-import { codeOfCall, type Daemon } from '../support/daemon.ts';
+import { codeOfCall, type Daemon, eventually } from '../support/daemon.ts';
 import { daemonForTest } from '../support/fault-world.ts';
 
 type Init = NonNullable<Parameters<typeof withCinder>[1]>;
@@ -179,3 +179,34 @@ test('a repository of somebody else is written to only when an operator says so'
   await daemon.call('repository.init', { name: 'cinder', compression: 'none' });
   await daemon.done(daemon.call('backup.create', order));
 });
+
+test('a backup that is cancelled leaves nothing, and one that a crash cut off is made anew by itself', async () => {
+  const daemon = await daemonForTest();
+  const { root, bytes } = await withCinder(daemon, { compression: 'none', object_bytes: 1 * MiB });
+  const order = { volume: 'v', repository: 'cinder', rate: 2 * MiB };
+  const cancelled = await daemon.call('backup.create', order);
+  const isStaged = () => workOf(root).length > 3;
+  await eventually('objects are in the making', isStaged);
+  expect(readdirSync(root, { recursive: true }).some((name) => String(name).includes('_backup_'))).toBe(
+    false,
+  );
+  await daemon.call('job.cancel', { job: cancelled.job_id });
+  expect((await daemon.call('backup.show', { backup: cancelled.backup.id })).status).toBe('error');
+  expect(workOf(root)).toEqual([]);
+  await daemon.done(daemon.call('backup.delete', { backup: cancelled.backup.id }));
+
+  const cut = await daemon.call('backup.create', order);
+  await eventually('objects are in the making', isStaged);
+  await daemon.kill();
+  await daemon.start();
+  expect((await daemon.ended(cut.job_id)).status).toBe('done');
+  await expectRestored(daemon, root, cut.backup, bytes);
+  expect(workOf(root)).toEqual([]);
+});
+
+/** Files in the making. */
+function workOf(root: string): string[] {
+  const folder = join(root, 'basalt-tmp');
+  const all = existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }) : [];
+  return all.filter((entry) => entry.isFile()).map(({ name }) => name);
+}

@@ -2,16 +2,15 @@
  *  Promises: every byte was held to the hash list of the backup itself in that very call, which speaks of the whole volume and so
  *  proves the chain, too; where there is no list, to the MD5 of its object. What is not proved is zeros and reported. */
 
-import { createHash } from 'node:crypto';
 import type { Native } from '../../../native/native.ts';
 import { KiB, MiB } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
-import { segmentBytes } from '../../base/limits.ts';
 import type { Pool } from '../../memory/pool.ts';
 import type { BackupImage, DamagedRange, ImageExtent } from '../repository.ts';
 import { AtOnce } from './at-once.ts';
 import { type ChainParts, hashListOf, type Layer, readChain } from './chain.ts';
 import { ChainMap, entriesAtOnce, type MapEntry, makeMap } from './chain-map.ts';
+import { walkExtents } from './extents.ts';
 import { type HashList, hashBytes } from './hash-list.ts';
 import { metadataName, objectName } from './names.ts';
 import type { ObjectReader } from './object-reader.ts';
@@ -65,26 +64,7 @@ export class CinderImage implements BackupImage {
   }
 
   async *extents(): AsyncIterable<ImageExtent> {
-    const { map, list } = await this.#prepare();
-    const step =
-      list === undefined || list.chunkBytes > segmentBytes
-        ? segmentBytes
-        : Math.floor(segmentBytes / list.chunkBytes) * list.chunkBytes;
-    let hole = 0;
-    for (let at = 0; at < this.sizeBytes; ) {
-      const end = Math.min(at + step, this.sizeBytes);
-      const [first] = await map.entries(at, this.sizeBytes);
-      const isEmpty = first === undefined || first.offset >= end;
-      if (isEmpty && (await this.#isProvedZero(list, at, end))) {
-        at = end;
-        continue;
-      }
-      if (hole < at) yield { offset: hole, length: at - hole, data: false };
-      yield { offset: at, length: end - at, data: true };
-      at = end;
-      hole = end;
-    }
-    if (hole < this.sizeBytes) yield { offset: hole, length: this.sizeBytes - hole, data: false };
+    yield* walkExtents({ ...(await this.#prepare()), sizeBytes: this.sizeBytes });
   }
 
   async read(offset: number, output: Uint8Array): Promise<DamagedRange[]> {
@@ -277,26 +257,6 @@ export class CinderImage implements BackupImage {
     throw new Fault('MANIFEST_CORRUPT', `Cannot read backup "${place.backupId}": its metadata has changed`);
   }
 
-  /** True where no object is needed to know that the range is zeros. */
-  async #isProvedZero(list: HashList | undefined, offset: number, end: number): Promise<boolean> {
-    if (list === undefined) return true;
-    if (offset % list.chunkBytes !== 0) return false;
-    const count = Math.ceil((end - offset) / list.chunkBytes);
-    const hashes = Buffer.alloc(count * hashBytes);
-    try {
-      await list.read(offset / list.chunkBytes, hashes);
-    } catch {
-      // Reading it says what is wrong.
-      return false;
-    }
-    for (let number = 0; number < count; number += 1) {
-      const length = Math.min(list.chunkBytes, end - offset - number * list.chunkBytes);
-      const at = number * hashBytes;
-      if (hashes.compare(hashOfZeros(length), 0, hashBytes, at, at + hashBytes) !== 0) return false;
-    }
-    return true;
-  }
-
   #prepare(): Promise<Prepared> {
     this.#prepared ??= this.#makePrepared().catch((thrown: unknown) => {
       this.#prepared = undefined;
@@ -316,16 +276,4 @@ export class CinderImage implements BackupImage {
     const canCheck = list !== undefined && list.chunkBytes >= checkedMin && list.chunkBytes <= checkedMax;
     return { layers, map: new ChainMap(files, name), list: canCheck ? list : undefined };
   }
-}
-
-const zeroHashes = new Map<number, Buffer>();
-
-/** SHA-256 of that many zeros, at most `checkedMax`. Few lengths ever occur at a time. */
-function hashOfZeros(length: number): Buffer {
-  let known = zeroHashes.get(length);
-  if (known !== undefined) return known;
-  known = createHash('sha256').update(Buffer.alloc(length)).digest();
-  if (zeroHashes.size > 16) zeroHashes.clear();
-  zeroHashes.set(length, known);
-  return known;
 }

@@ -63,10 +63,17 @@ export class JsonStream {
 
   push(piece: Buffer): void {
     let at = 0;
-    while (at < piece.length) {
+    const end = piece.length;
+    while (at < end) {
       if (this.#token === 'string') at = this.#string(piece, at);
       else if (this.#token === 'word') at = this.#word(piece, at);
-      else at = this.#mark(piece, at);
+      else {
+        // Half of what Cinder writes is blanks.
+        let byte = piece[at];
+        while (at < end && (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09))
+          byte = piece[++at];
+        if (at < end) at = this.#mark(piece, at);
+      }
     }
     this.#before += piece.length;
   }
@@ -83,7 +90,6 @@ export class JsonStream {
 
   #mark(piece: Buffer, at: number): number {
     const byte = piece[at] ?? 0;
-    if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) return at + 1;
     const state = this.#state;
     const valueMayCome = state === 'value' || state === 'first value';
     if (byte === quote && (valueMayCome || state === 'key' || state === 'first key')) {
@@ -127,19 +133,26 @@ export class JsonStream {
 
   /** From within a string to its end, or to the end of the piece. */
   #string(piece: Buffer, from: number): number {
+    const end = piece.length;
     let at = from;
-    for (; at < piece.length; at += 1) {
+    if (this.#escaped) {
+      this.#escaped = false;
+      at += 1;
+    }
+    for (; at < end; at += 1) {
       const byte = piece[at] ?? 0;
-      if (this.#escaped) this.#escaped = false;
-      else if (byte === quote) {
+      if (byte !== quote && byte !== backslash && byte >= 0x20) continue;
+      if (byte === quote) {
         this.#keep(piece, from, at);
         this.#endString(at);
         return at + 1;
-      } else if (byte === backslash) {
-        this.#escaped = true;
-        this.#hasEscape = true;
-      } else if (byte < 0x20) this.#fail(at);
+      }
+      if (byte !== backslash) this.#fail(at);
+      this.#hasEscape = true;
+      at += 1;
+      if (at === end) this.#escaped = true;
     }
+    at = end;
     this.#keep(piece, from, at);
     return at;
   }
@@ -175,8 +188,8 @@ export class JsonStream {
   }
 
   #text(at: number): string {
-    const [only = Buffer.alloc(0), another] = this.#parts;
-    const bytes = another === undefined ? only : Buffer.concat(this.#parts);
+    const [only, another] = this.#parts;
+    const bytes = another === undefined && only !== undefined ? only : Buffer.concat(this.#parts);
     const text = bytes.toString('utf8');
     if (!this.#hasEscape) return text;
     try {

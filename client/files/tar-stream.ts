@@ -3,10 +3,20 @@
 
 import { Fault } from '../../daemon/protocol/faults.ts';
 import type { FileDetailsValue, FileValue } from '../../daemon/protocol/values.ts';
+import { workAhead } from './ahead.ts';
 import { canBeInTar, contentBytes, type TarEntry, tarEnd, tarHead, tarPadding } from './tar.ts';
-import { type Place, readPieces, walkTree } from './walk.ts';
+import { type Place, readPieces, type WalkedFile, walkTree } from './walk.ts';
 
 const zeros = Buffer.alloc(256 * 1024);
+/** Files that are asked for before their turn; those that are small come whole. */
+const filesAhead = 12;
+const wholeBytesMax = 64 * 1024;
+
+interface Begun {
+  readonly entry: TarEntry;
+  /** The content of a small file. */
+  readonly whole: Uint8Array | undefined;
+}
 
 type Write = (bytes: Uint8Array) => Promise<void>;
 
@@ -22,13 +32,22 @@ export async function writeTar(
   await write(tarHead({ path: Buffer.from(base), file: root, attributes: attributesOf(root) }));
   /** First names of files that have several, by their numbers. */
   const seen = new Map<number, Buffer>();
-  for await (const { file, path } of walkTree(place, folder, Buffer.from(base))) {
-    if (!canBeInTar(file)) continue;
+  const begin = async ({ file, path }: WalkedFile): Promise<Begun | undefined> => {
+    if (!canBeInTar(file)) return undefined;
     const sameAs = file.kind === 'folder' ? undefined : seen.get(file.node);
     if (file.links > 1 && file.kind !== 'folder' && sameAs === undefined) seen.set(file.node, path);
-    const entry = await entryOf(place, file, path, sameAs);
-    await write(tarHead(entry));
-    written += await writeContent(place, entry, write);
+    const [entry, whole] = await Promise.all([
+      entryOf(place, file, path, sameAs),
+      sameAs === undefined && file.kind === 'file' && file.size_bytes <= wholeBytesMax
+        ? wholeFile(place, file, path)
+        : undefined,
+    ]);
+    return { entry, whole };
+  };
+  for await (const [, begun] of workAhead(walkTree(place, folder, Buffer.from(base)), filesAhead, begin)) {
+    if (begun === undefined) continue;
+    await write(tarHead(begun.entry));
+    written += await writeContent(place, begun, write);
   }
   await write(tarEnd());
   return written;
@@ -68,12 +87,28 @@ const details = (place: Place, found: { readonly path: string; readonly node: nu
 const attributesOf = ({ attributes }: FileDetailsValue) =>
   attributes.map(({ name, value }) => ({ name, value: Buffer.from(value, 'base64') }));
 
-async function writeContent(place: Place, entry: TarEntry, write: Write): Promise<number> {
+async function wholeFile(place: Place, file: FileValue, path: Buffer): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of readPieces(place, {
+    path: `/${path.toString('utf8')}`,
+    node: file.node,
+    sizeBytes: file.size_bytes,
+  }))
+    pieces.push(piece instanceof Uint8Array ? piece : zeros.subarray(0, piece.holeBytes));
+  return Buffer.concat(pieces);
+}
+
+async function writeContent(place: Place, { entry, whole }: Begun, write: Write): Promise<number> {
   const bytes = contentBytes(entry);
   if (bytes === 0) return 0;
+  if (whole?.length === bytes) {
+    await write(whole);
+    await write(tarPadding(bytes));
+    return bytes;
+  }
   let done = 0;
   const path = `/${entry.path.toString('utf8')}`;
-  for await (const piece of readPieces(place, { path, node: entry.file.node })) {
+  for await (const piece of readPieces(place, { path, node: entry.file.node, sizeBytes: bytes })) {
     if (piece instanceof Uint8Array) {
       await write(piece);
       done += piece.length;

@@ -83,14 +83,16 @@ export type Piece = Uint8Array | { readonly holeBytes: number };
 /** The content of a file in order, from its begin to its end. */
 export async function* readPieces(
   place: Place,
-  file: { readonly path: string; readonly node: number },
+  { path, node, sizeBytes }: { readonly path: string; readonly node: number; readonly sizeBytes?: number },
 ): AsyncGenerator<Piece> {
   const ask = (offset: number) =>
-    place.session.call('file.read', { ...inPlace(place), ...file, offset, length: pieceBytes });
+    place.session.call('file.read', { ...inPlace(place), path, node, offset, length: pieceBytes });
+  // Nothing is asked for behind the end, but for the first piece where the end is not known.
+  let end = sizeBytes ?? pieceBytes;
   let offset = 0;
   let ahead: ReturnType<typeof ask>[] = [];
   for (;;) {
-    while (ahead.length < piecesAhead) {
+    while (ahead.length < piecesAhead && offset + ahead.length * pieceBytes < end) {
       const asked = ask(offset + ahead.length * pieceBytes);
       // One that is not wanted any more may fail unseen.
       asked.catch(() => undefined);
@@ -99,6 +101,7 @@ export async function* readPieces(
     const piece = await (ahead.shift() ?? ask(offset));
     const taken = piece.bytes.length > 0 ? piece.bytes.length : piece.hole_bytes;
     if (taken === 0) return;
+    end = piece.size_bytes;
     yield piece.bytes.length > 0 ? piece.bytes : { holeBytes: taken };
     offset += taken;
     // What was asked for ahead only fits where the piece was of full size.

@@ -29,8 +29,8 @@ export interface Session extends Output {
   call<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>>;
   /** Tells `onEvent` of events until the daemon stops, which is thrown, or nobody reads what is printed. */
   follow(params: Params<'events.follow'>, onEvent: (event: EventValue) => void): Promise<void>;
-  /** The job as it ended well. Otherwise prints what it reported all the same, and throws its fault. */
-  wait(jobId: string): Promise<JobValue>;
+  /** The job as it ended well. Otherwise prints what it reported all the same, as `show` does, and throws its fault. */
+  wait(jobId: string, show?: (result: object) => Promise<void>): Promise<JobValue>;
   /** Tells a failure that does not end the command. */
   complain(thrown: unknown): void;
   close(): void;
@@ -58,12 +58,12 @@ export function openSession(options: GlobalOptions): Session {
       });
       await Promise.race([(await connection()).call('events.follow', params, { onEvent }), unread]);
     },
-    wait: async (jobId) => {
+    wait: async (jobId, show = (result) => output.one(result)) => {
       const parts = { connection: await connection(), progress: await progressOn(process.stderr), inProject };
       const job = await waitForJob(parts, jobId);
       const failure = failureOfJob(job);
       if (failure === undefined) return job;
-      if (job.result !== null) await output.one(job.result);
+      if (job.result !== null) await show(job.result);
       throw failure;
     },
     complain: (thrown) => {

@@ -243,3 +243,12 @@ export const rangeTitles = {
   offset: 'Offset',
   length: 'Length',
 } as const satisfies Record<keyof RangeValue, string>;
+
+export const auditTitles = {
+  backup_id: 'Backup',
+  what: 'What',
+  offset: 'Offset',
+  length: 'Length',
+  reason: 'Reason',
+  name: 'File',
+} as const;

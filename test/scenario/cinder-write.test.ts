@@ -210,3 +210,23 @@ function workOf(root: string): string[] {
   const all = existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }) : [];
   return all.filter((entry) => entry.isFile()).map(({ name }) => name);
 }
+
+test('the client tells what an audit found, and ends with 65 where that is damage', async () => {
+  const daemon = await daemonForTest();
+  const { root } = await withCinder(daemon, { compression: 'none' });
+  const { container } = await backUp(daemon);
+  const whole = await daemon.basaltctl('repository', 'audit', 'cinder');
+  expect([whole.status, whole.stdout]).toEqual([0, expect.not.stringContaining('damage')]);
+  const folder = join(root, container ?? '');
+  const [object = ''] = readdirSync(folder).filter((name) => name.endsWith('-00001'));
+  const bytes = readFileSync(join(folder, object));
+  bytes.writeUInt8(bytes.readUInt8(100) ^ 4, 100);
+  writeFileSync(join(folder, object), bytes);
+  const damaged = await daemon.basaltctl('repository', 'audit', 'cinder');
+  expect([damaged.status, damaged.stdout]).toEqual([65, expect.not.stringContaining('short file')]);
+  expect(damaged.stdout).toMatch(/\| damage +\| +0 +\| +32768 +\| its SHA-256 is not that of the hash list/);
+  const { status, stdout } = await daemon.basaltctl('repository', 'audit', 'cinder', '-f', 'json');
+  expect([status, (JSON.parse(stdout) as { damages: number }).damages]).toEqual([65, 2]);
+  const other = await daemon.basaltctl('repository', 'audit');
+  expect([other.status, other.stderr]).toEqual([64, expect.stringContaining('repository check --read-data')]);
+});

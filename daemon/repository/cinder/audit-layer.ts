@@ -129,7 +129,12 @@ async function auditObjects(
 ): Promise<number> {
   let end = 0;
   const objects: ObjectSink = {
-    damage: (key, _row, why, range) => sink.damage(key, why, range),
+    // The container is the backup's own: it would be said again and again.
+    damage: (key, row, why, range) => {
+      // What it ends with is not known: nothing is said of that.
+      end = Math.max(end, row.offset + row.length);
+      sink.damage(key.slice(keyIn(layer.place, '').length), why, range);
+    },
     slice: (offset, length, isZero) => {
       if (isZero) return zeroSlices.add(offset, offset + length);
       wrong.subtract(offset, offset + length);

@@ -93,7 +93,7 @@ export async function auditObject(
   } catch (thrown) {
     signal.throwIfAborted();
     if (!(thrown instanceof Fault)) throw thrown;
-    sink.damage(key, row, thrown.message, whole);
+    sink.damage(key, row, thrown.message.replace(`Cannot read object "${key}": `, ''), whole);
   } finally {
     stream?.close();
   }

@@ -187,6 +187,9 @@ export interface FuseNode {
   readonly sizeBytes: number;
   readonly mode: number;
   readonly modifiedAtMs: number;
+  /** The file is a window into another one, which is asked for in `onMiss`, and whose slots both share. `sizeBytes`: of
+   *  that other file; the window ends within it. */
+  readonly source?: { readonly node: number; readonly offset: number; readonly sizeBytes: number };
 }
 
 /** A low-level FUSE session (libfuse3). Hits are answered by C++ from the cache; only misses come to JavaScript. */
@@ -194,6 +197,8 @@ export interface FuseSession {
   replyNode(token: number, node: FuseNode | undefined): void;
   replyFolder(token: number, names: readonly { name: string; node: number; folder: boolean }[]): void;
   replyOpen(token: number, errno: number): void;
+  /** In place of any other reply. */
+  replyError(token: number, errno: number): void;
   /** The slot is filled (errno 0) or could not be (for example EIO). */
   fill(token: number, errno: number): void;
   /** Drops cached slots of a file that goes away; later reads of it miss. */

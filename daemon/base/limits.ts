@@ -49,6 +49,13 @@ assert(packPayloadBytes >= 4 * segmentBytes, 'a pack holds several segments');
 export const viewSlotBytes = 256 * KiB;
 /** Backups that the view keeps open at a time; what is beyond is opened again when it is read. */
 export const viewOpenBackupsMax = 8;
+/** Backups whose partition tables the view keeps. */
+export const viewTablesMax = 64;
+/** Partitions that are shown of an image, records of its chain of logical ones, bytes of the entries of its GPT: images are
+ *  hostile. Linux shows 255 partitions of a disk. */
+export const partitionsMax = 255;
+export const extendedRecordsMax = 128;
+export const gptEntriesBytesMax = 128 * KiB;
 /** Longest name of a file or folder. Source: Linux, NAME_MAX. */
 export const fileNameBytesMax = 255;
 /** Processes that read file systems inside backups, how long one may take for an answer, and how long it is kept unused. */

@@ -4,12 +4,7 @@
 import { z } from 'zod';
 import { Fault } from '../base/faults.ts';
 import { runCommand } from './commands.ts';
-
-export interface Partition {
-  readonly number: number;
-  readonly offset: number;
-  readonly sizeBytes: number;
-}
+import type { Partition } from './tables/range.ts';
 
 /** Part of the image that holds a file system; `number` is null where that is the whole image. */
 export interface Volume {

@@ -1,4 +1,9 @@
-/** What the mounted tree looks like: `/<volume>/<backup>/volume.img` and `/<volume>/<backup>/manifest.json`.
+/** What the mounted tree looks like.
+ *
+ *    /<volume>/<backup>/volume.img
+ *                       manifest.json
+ *                       partitions/<n>.img     windows into volume.img; the table is read when somebody looks
+ *
  *  Promises: a backup keeps its node numbers until it is dropped, and a number is never given to anything else; what the
  *  source no longer lists is not found any more. Knows nothing of FUSE sessions, slots or catalogs. */
 
@@ -6,9 +11,11 @@ import type { FuseNode } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import type { BackupImage } from '../repository/repository.ts';
 import { backupFolders, type ViewBackup, type ViewVolume, volumeFolders } from './names.ts';
+import type { Partition } from './tables/range.ts';
 
 export const imageName = 'volume.img';
 export const manifestName = 'manifest.json';
+export const partitionsName = 'partitions';
 /** What FUSE calls the root. */
 export const rootNode = 1;
 
@@ -31,7 +38,8 @@ export interface ViewSource {
 export type Place =
   | { readonly kind: 'root' }
   | { readonly kind: 'volume'; readonly volumeId: string }
-  | { readonly kind: 'backup' | 'image' | 'manifest'; readonly backupId: string };
+  | { readonly kind: 'backup' | 'image' | 'manifest' | 'partitions'; readonly backupId: string }
+  | { readonly kind: 'partition'; readonly backupId: string; readonly number: number };
 
 export interface FolderEntry {
   readonly name: string;
@@ -39,18 +47,26 @@ export interface FolderEntry {
   readonly folder: boolean;
 }
 
+/** What has to be read to be known. */
+export interface TreeReads {
+  readonly manifestBytes: (backupId: string) => Promise<number>;
+  readonly partitions: (backupId: string) => Promise<readonly Partition[]>;
+}
+
 export class Tree {
   readonly #source: ViewSource;
   readonly #openedAtMs: number;
-  readonly #manifestBytes: (backupId: string) => Promise<number>;
+  readonly #reads: TreeReads;
   readonly #places = new Map<number, Place>([[rootNode, { kind: 'root' }]]);
   readonly #nodes = new Map<string, number>();
+  /** The nodes that each backup has been given. */
+  readonly #nodesOfBackup = new Map<string, number[]>();
   #nextNode = rootNode + 1;
 
-  constructor(source: ViewSource, openedAtMs: number, manifestBytes: (backupId: string) => Promise<number>) {
+  constructor(source: ViewSource, openedAtMs: number, reads: TreeReads) {
     this.#source = source;
     this.#openedAtMs = openedAtMs;
-    this.#manifestBytes = manifestBytes;
+    this.#reads = reads;
   }
 
   place(node: number): Place | undefined {
@@ -68,11 +84,12 @@ export class Tree {
       const backup = backupFolders(this.#source.backups(place.volumeId)).get(name);
       return backup && this.#folder({ kind: 'backup', backupId: backup.id }, timeOf(backup.created_at));
     }
-    if (place?.kind === 'backup') return this.#file(place.backupId, name);
+    if (place?.kind === 'backup') return this.#inBackup(place.backupId, name);
+    if (place?.kind === 'partitions') return this.#partition(place.backupId, name);
     return undefined;
   }
 
-  list(node: number): FolderEntry[] {
+  async list(node: number): Promise<FolderEntry[]> {
     const place = this.#places.get(node);
     const entry = (name: string, at: Place, folder: boolean) => ({ name, node: this.#nodeOf(at), folder });
     if (place?.kind === 'root') {
@@ -83,11 +100,19 @@ export class Tree {
       const folders = backupFolders(this.#source.backups(place.volumeId));
       return [...folders].map(([name, { id }]) => entry(name, { kind: 'backup', backupId: id }, true));
     }
+    if (place?.kind === 'partitions') {
+      const { backupId } = place;
+      const partitions = await this.#partitionsOf(backupId);
+      return partitions.map(({ number }) =>
+        entry(`${number}.img`, { kind: 'partition', backupId, number }, false),
+      );
+    }
     if (place?.kind !== 'backup' || this.#source.backup(place.backupId) === undefined) return [];
     const { backupId } = place;
     return [
       entry(imageName, { kind: 'image', backupId }, false),
       entry(manifestName, { kind: 'manifest', backupId }, false),
+      entry(partitionsName, { kind: 'partitions', backupId }, true),
     ];
   }
 
@@ -100,16 +125,14 @@ export class Tree {
     return volume === undefined || folder === undefined ? undefined : [volume, folder, imageName];
   }
 
-  /** Forgets the nodes of a backup and gives those of its files. */
-  drop(backupId: string): number[] {
-    const dropped: number[] = [];
-    for (const kind of ['backup', 'image', 'manifest'] as const) {
-      const key = keyOf({ kind, backupId });
-      const node = this.#nodes.get(key);
-      if (node === undefined) continue;
-      this.#nodes.delete(key);
+  /** Forgets the nodes of a backup and gives them. */
+  drop(backupId: string): readonly number[] {
+    const dropped = this.#nodesOfBackup.get(backupId) ?? [];
+    this.#nodesOfBackup.delete(backupId);
+    for (const node of dropped) {
+      const place = this.#places.get(node);
+      if (place !== undefined) this.#nodes.delete(keyOf(place));
       this.#places.delete(node);
-      if (kind !== 'backup') dropped.push(node);
     }
     return dropped;
   }
@@ -118,15 +141,41 @@ export class Tree {
     return { node: this.#nodeOf(place), folder: true, sizeBytes: 0, mode: folderMode, modifiedAtMs };
   }
 
-  async #file(backupId: string, name: string): Promise<FuseNode | undefined> {
+  async #inBackup(backupId: string, name: string): Promise<FuseNode | undefined> {
     const backup = this.#source.backup(backupId);
-    if (backup === undefined || (name !== imageName && name !== manifestName)) return undefined;
+    if (backup === undefined) return undefined;
+    if (name === partitionsName)
+      return this.#folder({ kind: 'partitions', backupId }, timeOf(backup.created_at));
+    if (name !== imageName && name !== manifestName) return undefined;
     const kind = name === imageName ? 'image' : 'manifest';
-    const sizeBytes = kind === 'image' ? backup.size_bytes : await this.#manifestBytes(backupId);
+    const sizeBytes = kind === 'image' ? backup.size_bytes : await this.#reads.manifestBytes(backupId);
     // It may have been dropped meanwhile: then it must not get a new number.
     if (this.#source.backup(backupId) === undefined) return undefined;
+    return this.#file({ kind, backupId }, sizeBytes, backup);
+  }
+
+  async #partition(backupId: string, name: string): Promise<FuseNode | undefined> {
+    const found = (await this.#partitionsOf(backupId)).find(({ number }) => name === `${number}.img`);
+    const backup = this.#source.backup(backupId);
+    if (found === undefined || backup === undefined) return undefined;
+    const { number, offset, sizeBytes } = found;
+    const source = {
+      node: this.#nodeOf({ kind: 'image', backupId }),
+      offset,
+      sizeBytes: backup.size_bytes,
+    };
+    return { ...this.#file({ kind: 'partition', backupId, number }, sizeBytes, backup), source };
+  }
+
+  async #partitionsOf(backupId: string): Promise<readonly Partition[]> {
+    if (this.#source.backup(backupId) === undefined) return [];
+    const partitions = await this.#reads.partitions(backupId);
+    return this.#source.backup(backupId) === undefined ? [] : partitions;
+  }
+
+  #file(place: Place, sizeBytes: number, backup: ViewBackup): FuseNode {
     const modifiedAtMs = timeOf(backup.data_timestamp);
-    return { node: this.#nodeOf({ kind, backupId }), folder: false, sizeBytes, mode: fileMode, modifiedAtMs };
+    return { node: this.#nodeOf(place), folder: false, sizeBytes, mode: fileMode, modifiedAtMs };
   }
 
   #nodeOf(place: Place): number {
@@ -137,12 +186,18 @@ export class Tree {
     assert(Number.isSafeInteger(node), 'node numbers do not run out');
     this.#nodes.set(key, node);
     this.#places.set(node, place);
+    if ('backupId' in place) {
+      const nodes = this.#nodesOfBackup.get(place.backupId);
+      if (nodes === undefined) this.#nodesOfBackup.set(place.backupId, [node]);
+      else nodes.push(node);
+    }
     return node;
   }
 }
 
 function keyOf(place: Place): string {
   if (place.kind === 'root') return 'root';
+  if (place.kind === 'partition') return `partition/${place.backupId}/${place.number}`;
   return `${place.kind}/${place.kind === 'volume' ? place.volumeId : place.backupId}`;
 }
 

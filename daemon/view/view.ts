@@ -11,13 +11,22 @@ import type { FuseSession, Native } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/faults.ts';
-import { blockBytesMax, viewCloseTimeoutMs, viewSlotBytes } from '../base/limits.ts';
+import {
+  blockBytesMax,
+  viewCloseTimeoutMs,
+  viewOpenBackupsMax,
+  viewSlotBytes,
+  viewTablesMax,
+} from '../base/limits.ts';
 import { Browse } from './browse/browse.ts';
 import { Readers } from './browse/readers.ts';
+import { Kept } from './kept.ts';
 import { Lanes } from './lanes.ts';
-import { OpenBackups } from './open-backups.ts';
 import { prepareViewDirectory, viewMountName } from './stale-mounts.ts';
-import { Tree, type ViewSource } from './tree.ts';
+import { bytesOf } from './tables/image-bytes.ts';
+import type { Partition } from './tables/range.ts';
+import { readPartitions } from './tables/table.ts';
+import { type OpenBackup, Tree, type ViewSource } from './tree.ts';
 
 const { EIO, ENOENT } = constants.errno;
 
@@ -87,7 +96,8 @@ export async function openView(parts: ViewParts): Promise<View> {
 class ViewServer {
   readonly #parts: ViewParts;
   readonly #tree: Tree;
-  readonly #backups: OpenBackups;
+  readonly #backups: Kept<OpenBackup>;
+  readonly #tables: Kept<readonly Partition[]>;
   readonly #lanes: Lanes;
   #session: FuseSession | undefined;
   readonly #early: (() => void)[] = [];
@@ -95,13 +105,13 @@ class ViewServer {
 
   constructor(parts: ViewParts) {
     this.#parts = parts;
-    this.#backups = new OpenBackups((backupId) => parts.source.open(backupId));
+    this.#backups = new Kept(viewOpenBackupsMax, (backupId) => parts.source.open(backupId));
+    this.#tables = new Kept(viewTablesMax, (backupId) => this.#readTable(backupId));
     this.#lanes = new Lanes(parts.scratch, viewSlotBytes);
-    this.#tree = new Tree(
-      parts.source,
-      parts.clock.now(),
-      async (backupId) => (await this.#backups.get(backupId)).manifest.byteLength,
-    );
+    this.#tree = new Tree(parts.source, parts.clock.now(), {
+      manifestBytes: async (backupId) => (await this.#backups.get(backupId)).manifest.byteLength,
+      partitions: (backupId) => this.#tables.get(backupId),
+    });
   }
 
   get session(): FuseSession {
@@ -117,7 +127,7 @@ class ViewServer {
       threads: this.#parts.threads,
       name: viewMountName,
       onLookup: (token, parent, name) => this.#whenMounted(() => void this.#lookup(token, parent, name)),
-      onReadFolder: (token, node) => this.#whenMounted(() => this.#readFolder(token, node)),
+      onReadFolder: (token, node) => this.#whenMounted(() => void this.#readFolder(token, node)),
       onOpen: (token, node) => this.#whenMounted(() => this.#openFile(token, node)),
       onForget: (node) => this.#forget(node),
       onMiss: (token, node, offset, length, slot) => void this.#miss(token, node, offset, length, slot),
@@ -140,6 +150,7 @@ class ViewServer {
 
   dropBackup(backupId: string): void {
     this.#backups.drop(backupId);
+    this.#tables.drop(backupId);
     for (const node of this.#tree.drop(backupId)) this.session.dropNode(node);
   }
 
@@ -163,23 +174,40 @@ class ViewServer {
     try {
       this.session.replyNode(token, await this.#tree.lookup(parent, name));
     } catch {
-      // A backup whose manifest can't be read has no file of it.
-      this.session.replyNode(token, undefined);
+      // It may be there: only what the catalog does not have is not found.
+      this.session.replyError(token, EIO);
     }
   }
 
-  #readFolder(token: number, node: number): void {
-    this.session.replyFolder(token, this.#tree.list(node));
+  async #readFolder(token: number, node: number): Promise<void> {
+    try {
+      this.session.replyFolder(token, await this.#tree.list(node));
+    } catch {
+      this.session.replyError(token, EIO);
+    }
+  }
+
+  /** With the memory of a miss, and a block besides. */
+  #readTable(backupId: string): Promise<readonly Partition[]> {
+    return this.#lanes.run(async (scratch) => {
+      const { image } = await this.#backups.get(backupId);
+      const read = bytesOf(image, scratch);
+      return readPartitions((offset, length) => {
+        if (this.#closing !== undefined) throw new Fault('DAEMON_STOPPING', 'Cannot read: the view closes');
+        return read(offset, length);
+      }, image.sizeBytes);
+    });
   }
 
   #openFile(token: number, node: number): void {
     const kind = this.#tree.place(node)?.kind;
-    this.session.replyOpen(token, kind === 'image' || kind === 'manifest' ? 0 : ENOENT);
+    const isFile = kind === 'image' || kind === 'manifest' || kind === 'partition';
+    this.session.replyOpen(token, isFile ? 0 : ENOENT);
   }
 
   #forget(node: number): void {
     const place = this.#tree.place(node);
-    if (place?.kind === 'image') this.#backups.drop(place.backupId);
+    if (place?.kind === 'image' || place?.kind === 'partition') this.#backups.drop(place.backupId);
   }
 
   async #miss(token: number, node: number, offset: number, length: number, slot: number): Promise<void> {

@@ -111,6 +111,15 @@ void ReplyNode(Bridge* bridge, const Napi::CallbackInfo& info) {
   value.sizeBytes = TokenOf(node.Get("sizeBytes"));
   value.mode = static_cast<uint32_t>(basalt::NumberOf(node.Get("mode")));
   value.modifiedAtMs = basalt::NumberOf(node.Get("modifiedAtMs"));
+  if (node.Get("source").IsObject()) {
+    Napi::Object source = node.Get("source").As<Napi::Object>();
+    value.sourceNode = TokenOf(source.Get("node"));
+    value.sourceOffset = TokenOf(source.Get("offset"));
+    value.sourceBytes = TokenOf(source.Get("sizeBytes"));
+    if (value.sourceOffset > value.sourceBytes || value.sizeBytes > value.sourceBytes - value.sourceOffset) {
+      throw Napi::RangeError::New(info.Env(), "replyNode: the window is within its file");
+    }
+  }
   bridge->session->AnswerNode(TokenOf(info[0]), &value);
 }
 
@@ -165,6 +174,9 @@ Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
   add("replyFolder", ReplyFolder);
   add("replyOpen", [](Bridge* bridge, const Napi::CallbackInfo& info) {
     bridge->session->AnswerOpen(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));
+  });
+  add("replyError", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    bridge->session->AnswerError(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));
   });
   add("fill", [](Bridge* bridge, const Napi::CallbackInfo& info) {
     bridge->session->Fill(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));

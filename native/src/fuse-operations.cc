@@ -233,6 +233,12 @@ void FuseSession::AnswerOpen(uint64_t token, int error) {
   if (fuse_reply_open(pending->request, &pending->file) != 0) Release(pending->file);
 }
 
+void FuseSession::AnswerError(uint64_t token, int error) {
+  std::shared_lock alive(lifetime_);
+  std::optional<Pending> pending = Take(token);
+  if (pending) fuse_reply_err(pending->request, error);
+}
+
 void FuseSession::Release(const fuse_file_info& file) {
   std::lock_guard lock(mutex_);
   handles_.erase(file.fh);

@@ -18,7 +18,8 @@ void FuseSession::Read(fuse_req_t request, uint64_t node, size_t size, off_t off
     return;
   }
   statistics_.reads++;
-  uint64_t sizeBytes = known->second.info.sizeBytes;
+  const FuseNodeInfo& info = known->second.info;
+  uint64_t sizeBytes = info.sizeBytes;
   uint64_t start = static_cast<uint64_t>(offset);
   if (size == 0 || start >= sizeBytes) {
     statistics_.hits++;
@@ -28,14 +29,14 @@ void FuseSession::Read(fuse_req_t request, uint64_t node, size_t size, off_t off
   }
   auto read = std::make_unique<FuseRead>();
   read->request = request;
-  read->node = node;
-  read->offset = start;
+  bool isWindow = info.sourceNode != 0;
+  read->node = isWindow ? info.sourceNode : node;
+  read->offset = info.sourceOffset + start;
+  read->fileBytes = isWindow ? info.sourceBytes : sizeBytes;
   read->length = static_cast<size_t>(std::min<uint64_t>(size, sizeBytes - start));
-  uint64_t first = start / cache_.slotBytes();
-  uint64_t last = (start + read->length - 1) / cache_.slotBytes();
 
   bool reserved = Reserve(*read);
-  if (reserved) ReadAhead(node, sizeBytes, first, last, handles_[file.fh]);
+  if (reserved) ReadAhead(*read, info.sourceOffset + sizeBytes, handles_[file.fh]);
   if (reserved && read->missing == 0) {
     statistics_.hits++;
     Finish(lock, *read);
@@ -78,7 +79,7 @@ bool FuseSession::Reserve(FuseRead& read) {
     slot.waiters.push_back(&read);
     read.missing++;
   }
-  for (uint32_t slot : claimed) AskFill(slot);
+  for (uint32_t slot : claimed) AskFill(slot, read.fileBytes);
   return true;
 }
 
@@ -92,14 +93,13 @@ void FuseSession::ReserveUndo(FuseRead& read, const std::vector<uint32_t>& claim
   }
 }
 
-void FuseSession::AskFill(uint32_t number) {
+void FuseSession::AskFill(uint32_t number, uint64_t fileBytes) {
   const Slot& slot = cache_.At(number);
   FuseEvent event{FuseEvent::Kind::miss};
   event.token = nextToken_++;
   event.node = slot.key.node;
   event.offset = slot.key.index * cache_.slotBytes();
-  event.length = static_cast<size_t>(
-      std::min<uint64_t>(cache_.slotBytes(), nodes_[slot.key.node].info.sizeBytes - event.offset));
+  event.length = static_cast<size_t>(std::min<uint64_t>(cache_.slotBytes(), fileBytes - event.offset));
   event.slot = number;
   fills_[event.token] = number;
   post_(std::move(event));
@@ -107,7 +107,9 @@ void FuseSession::AskFill(uint32_t number) {
 
 // Once a reader moves through the file in order, the following slots are asked for before it needs them. The kernel's own
 // read-ahead comes in by several threads, so "in order" allows for neighbours that overtake each other.
-void FuseSession::ReadAhead(uint64_t node, uint64_t sizeBytes, uint64_t first, uint64_t last, Handle& handle) {
+void FuseSession::ReadAhead(const FuseRead& read, uint64_t endBytes, Handle& handle) {
+  const uint64_t first = read.offset / cache_.slotBytes();
+  const uint64_t last = (read.offset + read.length - 1) / cache_.slotBytes();
   const uint64_t near = 2 * kFuseReadBytesMax / cache_.slotBytes() + 1;
   bool inOrder = first <= handle.lastIndex + near && handle.lastIndex <= first + near;
   if (!inOrder) {
@@ -118,12 +120,12 @@ void FuseSession::ReadAhead(uint64_t node, uint64_t sizeBytes, uint64_t first, u
     handle.lastIndex = last;
   }
   if (handle.run < 1 || last < handle.lastIndex || !queued_.empty()) return;
-  for (uint64_t index = last + 1; index <= last + aheadSlots_ && index * cache_.slotBytes() < sizeBytes; index++) {
-    SlotKey key{node, index};
+  for (uint64_t index = last + 1; index <= last + aheadSlots_ && index * cache_.slotBytes() < endBytes; index++) {
+    SlotKey key{read.node, index};
     if (cache_.Has(key)) continue;
     uint32_t slot = cache_.Claim(key);
     if (slot == SlotCache::kNone) return;
-    AskFill(slot);
+    AskFill(slot, read.fileBytes);
   }
 }
 

@@ -45,6 +45,10 @@ struct FuseNodeInfo {
   uint64_t sizeBytes = 0;
   uint32_t mode = 0;
   double modifiedAtMs = 0;
+  // Where the bytes are: 0, or another file of which this one is the window from `sourceOffset`. Its slots are shared.
+  uint64_t sourceNode = 0;
+  uint64_t sourceOffset = 0;
+  uint64_t sourceBytes = 0;  // size of that file
 };
 
 struct FuseName {
@@ -68,8 +72,9 @@ constexpr size_t kFuseSpanMax = kFuseReadBytesMax / kFuseSlotBytesMin + 1;
 
 struct FuseRead {
   fuse_req_t request = nullptr;
-  uint64_t node = 0;
+  uint64_t node = 0;       // whose slots are read, and the range there
   uint64_t offset = 0;
+  uint64_t fileBytes = 0;  // size of that file
   size_t length = 0;
   std::array<uint32_t, kFuseSpanMax> slots{};
   size_t slotCount = 0;
@@ -102,6 +107,7 @@ class FuseSession {
   void AnswerNode(uint64_t token, const FuseNodeInfo* node);
   void AnswerFolder(uint64_t token, std::vector<FuseName> names);
   void AnswerOpen(uint64_t token, int error);
+  void AnswerError(uint64_t token, int error);
   void Fill(uint64_t token, int error);
   void DropNode(uint64_t node);
   FuseStatistics Statistics();
@@ -146,8 +152,8 @@ class FuseSession {
 
   bool Reserve(FuseRead& read);
   void ReserveUndo(FuseRead& read, const std::vector<uint32_t>& claimed);
-  void AskFill(uint32_t slot);
-  void ReadAhead(uint64_t node, uint64_t sizeBytes, uint64_t first, uint64_t last, Handle& handle);
+  void AskFill(uint32_t slot, uint64_t fileBytes);
+  void ReadAhead(const FuseRead& read, uint64_t endBytes, Handle& handle);
   void Reply(const FuseRead& read);
   void Finish(Lock& lock, FuseRead& read);
   void Pump(Lock& lock);

@@ -11,13 +11,14 @@ import type { Contestant } from './contestants/contestant.ts';
 import { buildTools, cat, limit, readAndHash, type Tools, zstd } from './contestants/limit.ts';
 import { borg, cinder, restic } from './contestants/peers.ts';
 import { type Images, makeImages } from './data/images.ts';
-import { interrupt, run, wasInterrupted } from './measure/measure.ts';
-import { type Options, readOptions, UsageError } from './options.ts';
+import { interrupt, measure, run, wasInterrupted } from './measure/measure.ts';
+import { type Options, type Part, readOptions, UsageError } from './options.ts';
+import { writeIndexPage } from './report/index-page.ts';
 import { writeReport } from './report/report.ts';
-import { type IndexSample, Results } from './results.ts';
+import { type IndexSample, Results, scaleGibibytes } from './results.ts';
 import { makeVolumes, measureManyOfBasalt, measureManyOfLimit } from './suites/many.ts';
 import { measureOneVolume } from './suites/one-volume.ts';
-import { makeSparseFiles, measureSparse } from './suites/sparse.ts';
+import { makeScaleFile, makeSparseFiles, measureScaleOf, measureSparse } from './suites/sparse.ts';
 
 const indexCost = fileURLToPath(new URL('./suites/index-cost.js', import.meta.url));
 const memoryLimits = { basalt: '256MiB', 'basalt-64': '64MiB' } as const;
@@ -85,44 +86,56 @@ async function measureEmptiness(
   await rm(join(folder, 'sparse'), { recursive: true });
 }
 
+async function measureScale(
+  contestants: readonly Contestant[],
+  folder: string,
+  options: Options,
+  results: Results,
+): Promise<void> {
+  for (let round = 1; round <= options.rounds; round++) {
+    const at = join(folder, 'scale');
+    mkdirSync(at);
+    for (const size of scaleGibibytes) {
+      const file = await makeScaleFile(join(at, `${size}.img`), size, options);
+      for (const { name } of contestants)
+        if (name in memoryLimits)
+          await measureScaleOf(name, limitOf(name), join(folder, `scale-${name}`), file, results);
+      await rm(file.path);
+    }
+    await rm(at, { recursive: true });
+    say(`round ${round}: scale`);
+  }
+}
+
 async function measureIndex(folder: string, options: Options, results: Results): Promise<void> {
   for (const entries of options.indexEntries) {
     const at = join(folder, `index-${entries}`);
     mkdirSync(at);
     await run([process.execPath, indexCost, 'fill', at, String(entries)]);
     say(`filled an index with ${entries} entries`);
-    const printed = await run([process.execPath, indexCost, 'measure', at, String(entries)]);
+    let printed = '';
+    await measure(0, [], async (started) => {
+      printed = await run([process.execPath, indexCost, 'measure', at, String(entries)], { started });
+    });
     results.index.push(JSON.parse(printed) as IndexSample);
     await rm(at, { recursive: true });
     say(`index of ${entries} entries`);
   }
 }
 
-/** Gives the number of contestants that failed. */
-async function measureAll(folder: string, options: Options): Promise<number> {
-  const results = new Results();
-  const tools = buildTools(join(folder, 'tools'));
-  const contestants = await present(contestantsOf(tools, options.only), results);
-  for (const [name, why] of results.absent) say(`${name} does not take part: ${why}`);
-  const images: Images = await makeImages(join(folder, 'images'), options.imageBytes, options.seed);
-  say(`made the images, seed ${options.seed}: ${images.about}`);
+/** The rows of one volume. Gives who came to the end of them. */
+async function measureVolume(
+  contestants: readonly Contestant[],
+  { images, tools, folder, options, results }: VolumeParts,
+): Promise<Contestant[]> {
   const failed = new Set<Contestant>();
+  const { reads, seed } = options;
   for (let round = 1; round <= options.rounds; round++)
     for (const contestant of contestants.filter((each) => !failed.has(each))) {
       const tell = (line: string) => say(`round ${round}: ${contestant.name}: ${line}`);
-      const { reads, seed } = options;
-      const parts = {
-        contestant,
-        images,
-        folder,
-        results,
-        reads,
-        seed,
-        readsProgram: tools.reads,
-        say: tell,
-      };
       try {
-        await measureOneVolume(parts);
+        const parts = { contestant, images, folder, results, reads, seed };
+        await measureOneVolume({ ...parts, readsProgram: tools.reads, say: tell });
       } catch (thrown) {
         // An hour of measuring is not lost because one program broke; but the report says so, and so does the status.
         if (wasInterrupted()) throw thrown;
@@ -131,14 +144,43 @@ async function measureAll(folder: string, options: Options): Promise<number> {
         tell(`failed: ${String(thrown)}`);
       }
     }
+  return contestants.filter((each) => !failed.has(each));
+}
+
+interface VolumeParts {
+  readonly images: Images;
+  readonly tools: Tools;
+  readonly folder: string;
+  readonly options: Options;
+  readonly results: Results;
+}
+
+const secondsSinceBegin = (): number => (performance.now() - began) / 1000;
+
+/** Gives the number of contestants that failed. */
+async function measureAll(folder: string, options: Options): Promise<number> {
+  const results = new Results();
+  const takes = (part: Part) => options.parts.includes(part);
+  if (options.parts.every((part) => part === 'index')) {
+    await measureIndex(folder, options, results);
+    say(`wrote ${await writeIndexPage(results, options, secondsSinceBegin())}`);
+    return 0;
+  }
+  const tools = buildTools(join(folder, 'tools'));
+  const contestants = await present(contestantsOf(tools, options.only), results);
+  for (const [name, why] of results.absent) say(`${name} does not take part: ${why}`);
+  const images: Images = await makeImages(join(folder, 'images'), options.imageBytes, options.seed);
+  say(`made the images, seed ${options.seed}: ${images.about}`);
+  const parts = { images, tools, folder, options, results };
+  const left = takes('volume') ? await measureVolume(contestants, parts) : contestants;
   await rm(join(folder, 'images'), { recursive: true });
-  const left = contestants.filter((each) => !failed.has(each));
-  await measureSideBySide(left, tools, folder, options, results);
-  await measureEmptiness(left, folder, options, results);
-  await measureIndex(folder, options, results);
-  await writeReport({ results, options, contestants, images, seconds: (performance.now() - began) / 1000 });
+  if (takes('many')) await measureSideBySide(left, tools, folder, options, results);
+  if (takes('sparse')) await measureEmptiness(left, folder, options, results);
+  if (takes('scale')) await measureScale(left, folder, options, results);
+  if (takes('index')) await measureIndex(folder, options, results);
+  await writeReport({ results, options, contestants, images, seconds: secondsSinceBegin() });
   say(`wrote ${join(options.out, 'RESULTS.md')}`);
-  return failed.size;
+  return contestants.length - left.length;
 }
 
 async function main(): Promise<number> {

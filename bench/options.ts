@@ -3,6 +3,10 @@
 
 import { GiB, MiB } from '../daemon/base/bytes.ts';
 
+/** What can be measured by itself; the index alone has a page of its own, as its largest sizes take longer than all the rest. */
+const partNames = ['volume', 'many', 'sparse', 'scale', 'index'] as const;
+export type Part = (typeof partNames)[number];
+
 export interface Options {
   /** Size of the image that the rows of one volume are measured with. */
   readonly imageBytes: number;
@@ -11,6 +15,8 @@ export interface Options {
   readonly indexEntries: readonly number[];
   /** Random reads in each pass over the view. */
   readonly reads: number;
+  /** What is measured. */
+  readonly parts: readonly Part[];
   /** Names of the only contestants that take part; empty: all. */
   readonly only: readonly string[];
   /** Where the one temporary folder is made: on a real disk, not in memory. */
@@ -25,12 +31,14 @@ export interface Options {
 export const usage = `bench [--smoke] [--out FOLDER]
 
   --smoke       a 64 MiB image, one round, no peers: shows that the bench works, measures nothing worth knowing
-  --out FOLDER  where RESULTS.md and the plots go (default: bench)
+  --out FOLDER  where RESULTS.md, or INDEX.md, and the plots go (default: bench)
 
 Environment:
   BENCH_GIB     size of the image in GiB (4)
   BENCH_ROUNDS  rounds; the medians are reported (3)
   BENCH_INDEX   largest index, in million entries: 1, 10 or 100 (1)
+  BENCH_PARTS   what is measured, comma between: volume, many, sparse, scale, index (all);
+                "index" alone writes INDEX.md and leaves RESULTS.md as it is
   BENCH_ONLY    names of contestants, comma between: only these take part
   BENCH_DIR     where the temporary folder is made (/var/tmp)
   BENCH_SEED    seed of everything random (1)
@@ -54,9 +62,11 @@ export function readOptions(words: readonly string[], environment: NodeJS.Proces
     return value >= least ? value : fail(`BENCH_${name} must be a number, at least ${least}`);
   };
   const millions = number('INDEX', 1, 1);
-  const only = (set('ONLY') ?? (smoke ? 'basalt,limit,hash,cat' : ''))
-    .split(',')
-    .filter((name) => name !== '');
+  const list = (text: string) => text.split(',').filter((name) => name !== '');
+  const only = list(set('ONLY') ?? (smoke ? 'basalt,limit,hash,cat' : ''));
+  const parts = list(set('PARTS') ?? partNames.join(',')).map(
+    (name) => partNames.find((part) => part === name) ?? fail(`BENCH_PARTS names nothing known: ${name}`),
+  );
   // Where things are made says nothing of what was measured, and is nobody's business.
   const variables = Object.keys(environment)
     .filter((name) => name.startsWith('BENCH_') && name !== 'BENCH_DIR')
@@ -66,6 +76,7 @@ export function readOptions(words: readonly string[], environment: NodeJS.Proces
     rounds: smoke ? 1 : Math.floor(number('ROUNDS', 3, 1)),
     indexEntries: smoke ? [20_000] : [1e6, 1e7, 1e8].filter((entries) => entries <= millions * 1e6),
     reads: smoke ? 200 : 2000,
+    parts,
     only,
     parent: set('DIR') ?? '/var/tmp',
     out,

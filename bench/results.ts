@@ -3,6 +3,10 @@
 import type { Sample, Summary } from './measure/sample.ts';
 import { median, summarise } from './measure/sample.ts';
 
+/** Sizes of the sparse volumes that hold the same amount of data. */
+export const scaleGibibytes = [1, 16, 256, 1024] as const;
+export type ScaleGibibytes = (typeof scaleGibibytes)[number];
+
 export const rows = {
   full: 'Full backup',
   unchanged: 'Incremental, nothing changed',
@@ -14,6 +18,14 @@ export const rows = {
   manyRestores: '15 restores at once, incompressible',
   plainFile: 'Full backup of the sparse file’s data as a plain file',
   sparseFile: 'Full backup of a 16 TiB sparse file',
+  full1: 'Full backup of a sparse volume of 1 GiB',
+  full16: 'Full backup of a sparse volume of 16 GiB',
+  full256: 'Full backup of a sparse volume of 256 GiB',
+  full1024: 'Full backup of a sparse volume of 1 TiB',
+  unchanged1: 'Unchanged incremental of a sparse volume of 1 GiB',
+  unchanged16: 'Unchanged incremental of a sparse volume of 16 GiB',
+  unchanged256: 'Unchanged incremental of a sparse volume of 256 GiB',
+  unchanged1024: 'Unchanged incremental of a sparse volume of 1 TiB',
 } as const;
 export type RowName = keyof typeof rows;
 

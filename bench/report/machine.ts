@@ -3,8 +3,10 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { native } from '../../native/native.ts';
-import { procField } from '../measure/measure.ts';
-import { gibibytes } from './units.ts';
+import { cachesWereDropped, othersLoad, procField } from '../measure/measure.ts';
+import type { Options } from '../options.ts';
+import { textTable } from './table.ts';
+import { fixed, gibibytes } from './units.ts';
 
 function git(...words: string[]): string {
   try {
@@ -33,7 +35,7 @@ function commit(): string {
 const features = (): string =>
   `${procField('/proc/cpuinfo', 'flags')} ${procField('/proc/cpuinfo', 'Features')}`;
 
-export function machineLines(): [string, string][] {
+function machineLines(): [string, string][] {
   return [
     ['processor', `${procField('/proc/cpuinfo', 'model name')}, ${cpus().length} cores`],
     [
@@ -46,4 +48,20 @@ export function machineLines(): [string, string][] {
     ['BLAKE3', native.hashImplementation()],
     ['commit', commit()],
   ];
+}
+
+/** How a page came about; `more`: what belongs to this page alone. */
+export function aboutRun(options: Options, seconds: number, more: readonly [string, string][]): string {
+  const caches = cachesWereDropped()
+    ? 'Before each measurement everything was synced and the page cache emptied.'
+    : 'The page cache could not be emptied between measurements: reads may have come from memory.';
+  const lines: [string, string][] = [
+    ...machineLines(),
+    ['command', `\`${options.command}\``],
+    ['seed', String(options.seed)],
+    ...more,
+    ['processors busy with something else', `${fixed(othersLoad(), 2)} on average while it measured`],
+    ['the run took', `${fixed(seconds / 60, 0)} minutes`],
+  ];
+  return `${textTable(['', ''], lines)}\n\n${caches}`;
 }

@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { MiB } from '../../daemon/base/bytes.ts';
 import type { Contestant } from '../contestants/contestant.ts';
 import type { Images } from '../data/images.ts';
-import { cachesWereDropped, othersLoad } from '../measure/measure.ts';
 import type { Summary } from '../measure/sample.ts';
 import type { Options } from '../options.ts';
 import { type Results, type RowName, rows } from '../results.ts';
-import { machineLines } from './machine.ts';
+import { indexTable } from './index-page.ts';
+import { aboutRun } from './machine.ts';
 import { plotBars } from './plot.ts';
+import { isScaleRow, scaleTable } from './scale.ts';
 import { table, textTable } from './table.ts';
 import { judge } from './targets.ts';
 import { brief, cpuPerGib, fixed, gibibytes, mebibytes, throughput } from './units.ts';
@@ -90,13 +91,16 @@ const plots: readonly {
 function page(parts: ReportParts, plotLines: readonly string[]): string {
   const { results } = parts;
   const sections = (Object.keys(rows) as RowName[])
-    .filter((row) => results.row(row).length > 0)
+    .filter((row) => results.row(row).length > 0 && !isScaleRow(row))
     .map((row) => `### ${rows[row]}\n\n${rowTable(results, row)}`);
   return `${[
     '# Results of `make bench`',
     'Written by the program; every number was measured in the one run that is described here.',
     '## The run',
-    aboutRun(parts),
+    aboutRun(parts.options, parts.seconds, [
+      ['rounds', String(parts.options.rounds)],
+      ['image', `${gibibytes(parts.images.bytes)}: ${parts.images.about}`],
+    ]),
     '## Targets',
     textTable(
       ['what', 'target', 'measured', ''],
@@ -112,6 +116,8 @@ function page(parts: ReportParts, plotLines: readonly string[]): string {
     '## Rows',
     notes(),
     ...sections,
+    '### The same data in sparse volumes of different sizes',
+    scaleTable(results),
     '### Bytes stored for each byte rewritten',
     amplificationTable(parts),
     '### Random reads of 4 KiB from the image of a backup in the view',
@@ -121,22 +127,6 @@ function page(parts: ReportParts, plotLines: readonly string[]): string {
     '## Plots',
     ...plotLines,
   ].join('\n\n')}\n`;
-}
-
-function aboutRun({ options, images, seconds }: ReportParts): string {
-  const caches = cachesWereDropped()
-    ? 'Before each measurement everything was synced and the page cache emptied.'
-    : 'The page cache could not be emptied between measurements: reads may have come from memory.';
-  const lines: [string, string][] = [
-    ...machineLines(),
-    ['command', `\`${options.command}\``],
-    ['seed', String(options.seed)],
-    ['rounds', String(options.rounds)],
-    ['image', `${gibibytes(images.bytes)}: ${images.about}`],
-    ['processors busy with something else', `${fixed(othersLoad(), 2)} on average while it measured`],
-    ['the run took', `${fixed(seconds / 60, 0)} minutes`],
-  ];
-  return `${textTable(['', ''], lines)}\n\n${caches}`;
 }
 
 function aboutContestants({ contestants, results }: ReportParts): string {
@@ -220,32 +210,5 @@ function readTable(results: Results): string {
         fixed(sample.p99Us, 1),
         fixed(sample.slowestUs, 1),
       ]),
-  );
-}
-
-function indexTable(results: Results): string {
-  return table(
-    [
-      'entries',
-      'known, cold, µs',
-      'known, µs (CPU)',
-      'unknown, µs (CPU)',
-      'adding a pack, ms',
-      'its p99, ms',
-      'disk bytes a block',
-      'RSS MiB grown by',
-      'opening, ms',
-    ],
-    results.index.map((sample) => [
-      String(sample.entries),
-      fixed(sample.coldUs, 1),
-      `${fixed(sample.knownUs, 1)} (${fixed(sample.knownCpuUs, 1)})`,
-      `${fixed(sample.unknownUs, 1)} (${fixed(sample.unknownCpuUs, 1)})`,
-      fixed(sample.addPackMs, 1),
-      fixed(sample.addPackP99Ms, 1),
-      fixed(sample.diskBytes / sample.entries, 1),
-      mebibytes(sample.residentBytes),
-      fixed(sample.openMs, 1),
-    ]),
   );
 }

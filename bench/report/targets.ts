@@ -104,8 +104,21 @@ export function judge(results: Results): Verdict[] {
       ours('plainFile'),
       cpuPerGib,
     ),
+    ...(['full', 'unchanged'] as const).flatMap((kind) =>
+      scaleAmounts.map(([what, amount]) => {
+        const about = `${scaleKinds[kind]}, ${what} a block of data: sparse volume of 1 TiB ÷ of 1 GiB`;
+        return ratio(about, 'at most', 1.2, ours(`${kind}1024`), ours(`${kind}1`), amount);
+      }),
+    ),
   ];
 }
+
+const scaleKinds = { full: 'full backup', unchanged: 'unchanged incremental' } as const;
+/** The data is the same in all sizes, and so is the number of its blocks. */
+const scaleAmounts: readonly [string, Amount][] = [
+  ['seconds', seconds],
+  ['CPU seconds', cpuPerGib],
+];
 
 function memory(results: Results, name: string, limitBytes: number): Verdict {
   const highest = results.highest(name, ({ highestRssBytes }) => highestRssBytes);

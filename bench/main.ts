@@ -107,7 +107,13 @@ async function measureScale(
   }
 }
 
-async function measureIndex(folder: string, options: Options, results: Results): Promise<void> {
+/** `measured`: called after each size, as the largest may take longer than there is time. */
+async function measureIndex(
+  folder: string,
+  options: Options,
+  results: Results,
+  measured: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   for (const entries of options.indexEntries) {
     const at = join(folder, `index-${entries}`);
     mkdirSync(at);
@@ -120,14 +126,17 @@ async function measureIndex(folder: string, options: Options, results: Results):
     results.index.push(JSON.parse(printed) as IndexSample);
     await rm(at, { recursive: true });
     say(`index of ${entries} entries`);
+    await measured();
   }
 }
 
-/** The rows of one volume. Gives who came to the end of them. */
+/** The rows of one volume. `left`: who came to the end of them. */
 async function measureVolume(
   contestants: readonly Contestant[],
-  { images, tools, folder, options, results }: VolumeParts,
-): Promise<Contestant[]> {
+  { tools, folder, options, results }: VolumeParts,
+): Promise<{ images: Images; left: Contestant[] }> {
+  const images = await makeImages(join(folder, 'images'), options.imageBytes, options.seed);
+  say(`made the images, seed ${options.seed}: ${images.about}`);
   const failed = new Set<Contestant>();
   const { reads, seed } = options;
   for (let round = 1; round <= options.rounds; round++)
@@ -144,11 +153,11 @@ async function measureVolume(
         tell(`failed: ${String(thrown)}`);
       }
     }
-  return contestants.filter((each) => !failed.has(each));
+  await rm(join(folder, 'images'), { recursive: true });
+  return { images, left: contestants.filter((each) => !failed.has(each)) };
 }
 
 interface VolumeParts {
-  readonly images: Images;
   readonly tools: Tools;
   readonly folder: string;
   readonly options: Options;
@@ -162,18 +171,18 @@ async function measureAll(folder: string, options: Options): Promise<number> {
   const results = new Results();
   const takes = (part: Part) => options.parts.includes(part);
   if (options.parts.every((part) => part === 'index')) {
-    await measureIndex(folder, options, results);
-    say(`wrote ${await writeIndexPage(results, options, secondsSinceBegin())}`);
+    await measureIndex(folder, options, results, async () =>
+      say(`wrote ${await writeIndexPage(results, options, secondsSinceBegin())}`),
+    );
     return 0;
   }
   const tools = buildTools(join(folder, 'tools'));
   const contestants = await present(contestantsOf(tools, options.only), results);
   for (const [name, why] of results.absent) say(`${name} does not take part: ${why}`);
-  const images: Images = await makeImages(join(folder, 'images'), options.imageBytes, options.seed);
-  say(`made the images, seed ${options.seed}: ${images.about}`);
-  const parts = { images, tools, folder, options, results };
-  const left = takes('volume') ? await measureVolume(contestants, parts) : contestants;
-  await rm(join(folder, 'images'), { recursive: true });
+  const parts = { tools, folder, options, results };
+  const { images, left } = takes('volume')
+    ? await measureVolume(contestants, parts)
+    : { images: undefined, left: contestants };
   if (takes('many')) await measureSideBySide(left, tools, folder, options, results);
   if (takes('sparse')) await measureEmptiness(left, folder, options, results);
   if (takes('scale')) await measureScale(left, folder, options, results);

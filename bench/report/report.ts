@@ -6,7 +6,7 @@ import { MiB } from '../../daemon/base/bytes.ts';
 import type { Contestant } from '../contestants/contestant.ts';
 import type { Images } from '../data/images.ts';
 import type { Summary } from '../measure/sample.ts';
-import type { Options } from '../options.ts';
+import type { Options, Part } from '../options.ts';
 import { type Results, type RowName, rows } from '../results.ts';
 import { indexTable } from './index-page.ts';
 import { aboutRun } from './machine.ts';
@@ -20,7 +20,8 @@ export interface ReportParts {
   readonly results: Results;
   readonly options: Options;
   readonly contestants: readonly Contestant[];
-  readonly images: Images;
+  /** Absent where nothing was measured with them. */
+  readonly images: Images | undefined;
   /** How long the run took. */
   readonly seconds: number;
 }
@@ -99,7 +100,7 @@ function page(parts: ReportParts, plotLines: readonly string[]): string {
     '## The run',
     aboutRun(parts.options, parts.seconds, [
       ['rounds', String(parts.options.rounds)],
-      ['image', `${gibibytes(parts.images.bytes)}: ${parts.images.about}`],
+      ...aboutImage(parts.images),
     ]),
     '## Targets',
     textTable(
@@ -116,17 +117,29 @@ function page(parts: ReportParts, plotLines: readonly string[]): string {
     '## Rows',
     notes(),
     ...sections,
-    '### The same data in sparse volumes of different sizes',
-    scaleTable(results),
-    '### Bytes stored for each byte rewritten',
-    amplificationTable(parts),
-    '### Random reads of 4 KiB from the image of a backup in the view',
-    readTable(results),
-    '### Index of blocks',
-    indexTable(results),
+    ...tables(parts),
     '## Plots',
     ...plotLines,
   ].join('\n\n')}\n`;
+}
+
+const aboutImage = (images: Images | undefined): [string, string][] =>
+  images === undefined ? [] : [['image', `${gibibytes(images.bytes)}: ${images.about}`]];
+
+/** What is no row: only of what was measured. */
+function tables({ results, options, images }: ReportParts): string[] {
+  const takes = (part: Part, title: string, made: () => string): string[] =>
+    options.parts.includes(part) ? [`### ${title}`, made()] : [];
+  return [
+    ...takes('scale', 'The same data in sparse volumes of different sizes', () => scaleTable(results)),
+    ...(images === undefined
+      ? []
+      : ['### Bytes stored for each byte rewritten', amplificationTable(results, images)]),
+    ...takes('volume', 'Random reads of 4 KiB from the image of a backup in the view', () =>
+      readTable(results),
+    ),
+    ...takes('index', 'Index of blocks', () => indexTable(results)),
+  ];
 }
 
 function aboutContestants({ contestants, results }: ReportParts): string {
@@ -179,7 +192,7 @@ function rowTable(results: Results, row: RowName): string {
 }
 
 /** What the block size makes of small writes. Half of what was rewritten does not compress. */
-function amplificationTable({ results, images }: ReportParts): string {
+function amplificationTable(results: Results, images: Images): string {
   const cell = (row: 'scattered' | 'clustered', name: string): string => {
     const stored = results.of(row, name)?.storedBytes;
     return stored === undefined ? '' : brief(stored / images.rewrittenBytes[row]);

@@ -51,6 +51,23 @@ describe('a short run', () => {
     }
   });
 
+  test('measures the same data in volumes from 1 GiB to 1 TiB, and says what that makes of a block', () => {
+    const lines = section('The same data in sparse volumes of different sizes')
+      .split('\n')
+      .filter((line) => line.startsWith('| basalt, '))
+      .map((line) => line.split('|').map((cell) => cell.trim()));
+    const sizes = ['1 GiB', '16 GiB', '256 GiB', '1 TiB'];
+    const kinds = ['Full backup', 'Unchanged incremental'];
+    expect(lines.map(([, title]) => title)).toEqual(
+      kinds.flatMap((kind) => sizes.map((size) => `basalt, ${kind} of a sparse volume of ${size}`)),
+    );
+    for (const [, , data, us, ratio, cpuUs] of lines) {
+      expect(Number(data)).toBe(32);
+      expect([us, ratio, cpuUs].map(Number).every((value) => value > 0)).toBe(true);
+    }
+    expect(page()).toMatch(/sparse volume of 1 TiB ÷ of 1 GiB \| at most 1\.2 \| [\d.]+ \|/);
+  });
+
   test('says what it ran on, which seed it took, and which targets were missed', () => {
     expect(page()).toMatch(/^\| kernel \| Linux /m);
     expect(page()).toMatch(/^\| seed \| 1 \|$/m);
@@ -73,6 +90,20 @@ describe('a short run', () => {
   test('leaves nothing in the folder that it worked in', () => {
     expect(readdirSync(work)).toEqual([]);
   });
+});
+
+test('the index alone has a page of its own, and leaves the results as they are', async () => {
+  const alone = join(folder, 'alone');
+  await bench(['--smoke', '--out', alone], { BENCH_PARTS: 'index', BENCH_DIR: folder });
+  expect(readdirSync(alone)).toEqual(['INDEX.md']);
+  const printed = readFileSync(join(alone, 'INDEX.md'), 'utf8');
+  expect(printed).toMatch(/^\| command \| `BENCH_PARTS=index node dist\/bench\/main\.js --smoke` \|$/m);
+  expect(printed).toMatch(/^\| 20000 +\|( +[\d.]+( \([\d.]+\))? \|){8}$/m);
+});
+
+test('a part that nobody knows is refused', async () => {
+  const refused = bench(['--smoke', '--out', out], { BENCH_PARTS: 'volume,nothing', BENCH_DIR: folder });
+  await expect(refused).rejects.toMatchObject({ code: 64, stderr: expect.stringContaining('nothing') });
 });
 
 test('a contestant that nobody knows is refused', async () => {

@@ -2,7 +2,7 @@
  *  Promises: a target that is too small, in use or of the wrong kind is refused before anything is recorded. */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
@@ -46,7 +46,7 @@ export async function restoreBackup(
   requireReadable(backup, 'restore');
   const repository = await services.repositories.of(backup);
   await repository.manifest(backup.id);
-  const destination = chooseDestination(services, backup, order);
+  const destination = chooseDestination(services, backup, order, await pathsOf(order.target));
   const release = occupy(services, destination.volume);
   try {
     await probeTarget(services, destination, backup, order);
@@ -110,7 +110,19 @@ function requireIdle({ name, status }: VolumeRecord): void {
   throw new Fault('VOLUME_BUSY', `Cannot restore to volume "${name}": its status is "${status}"`);
 }
 
-function chooseDestination(services: Services, backup: BackupRecord, order: RestoreOrder): Destination {
+/** Paths that name the same target; none where it is no path. */
+async function pathsOf(target: string | undefined): Promise<ReadonlySet<string>> {
+  if (target === undefined || !target.includes('/')) return new Set();
+  const { path } = parseDeviceUrl(target);
+  return new Set([path, await realpath(path).catch(() => path)]);
+}
+
+function chooseDestination(
+  services: Services,
+  backup: BackupRecord,
+  order: RestoreOrder,
+  paths: ReadonlySet<string>,
+): Destination {
   const { target, name, project } = order;
   const volumes = [...services.catalog.all('volumes')].filter(({ project_id }) => project_id === project);
   if (name !== undefined && volumes.some((volume) => volume.name === name)) {
@@ -123,7 +135,9 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
     const url = join(restoreFolderOf(services, project), file);
     return { url, volume: undefined, registerAs, volumeId: randomUUID() };
   }
-  const volume = volumes.find(({ id, name: known }) => id === target || known === target);
+  const named = volumes.find(({ id, name: known }) => id === target || known === target);
+  // Whoever names a path writes to the volume all the same: half a restore must not be taken for its data.
+  const volume = named ?? volumeAt(volumes, paths, backup.volume_id);
   if (volume === undefined) {
     if (!target.includes('/'))
       throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`, {
@@ -132,9 +146,27 @@ function chooseDestination(services: Services, backup: BackupRecord, order: Rest
     const volumeId = name === undefined ? undefined : randomUUID();
     return { url: target, volume: undefined, registerAs: name, volumeId };
   }
+  if (name !== undefined)
+    throw new Fault(
+      'ALREADY_EXISTS',
+      `Cannot register "${target}" as "${name}": it is volume "${volume.name}"`,
+      {
+        hint: 'Leave out --name',
+      },
+    );
   requireIdle(volume);
   requireSameEncryption(backup, volume);
   return { url: volume.source, volume, registerAs: undefined, volumeId: volume.id };
+}
+
+/** The volume at one of the paths; of several, the one that was backed up. */
+function volumeAt(
+  volumes: readonly VolumeRecord[],
+  paths: ReadonlySet<string>,
+  preferred: string,
+): VolumeRecord | undefined {
+  const there = volumes.filter(({ source }) => paths.has(parseDeviceUrl(source).path));
+  return there.find(({ id }) => id === preferred) ?? there[0];
 }
 
 /** Each project has a folder of its own: files of equal names would meet in a common one, and --force writes over what is there. */

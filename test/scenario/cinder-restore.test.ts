@@ -1,6 +1,6 @@
 /** Restoring backups by Cinder's rules: which target, its size, its properties, its encryption, its statuses. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { addAndScan, makeChain } from '../support/cinder-chain.ts';
@@ -99,6 +99,29 @@ test('restore: one that ends too early leaves the backup available and its targe
   expect(readFileSync(sourceOf(daemon, 'v')).equals(bytes)).toBe(true);
 });
 
+test('restore: a path that is a registered volume is that volume, also by way of a link', async () => {
+  const daemon = await daemonForTest();
+  const bytes = await addNoise(daemon, 'v', 8 * MiB, 1);
+  await addNoise(daemon, 'w', 8 * MiB, 2);
+  const { id: backup } = await daemon.backUp('v');
+  const link = join(daemon.folder, 'link.img');
+  symlinkSync(sourceOf(daemon, 'w'), link);
+  for (const target of [sourceOf(daemon, 'w'), `file://${link}`]) {
+    const { job_id } = await daemon.call('backup.restore', { backup, target, force: true, rate: MiB });
+    await underWay(daemon, job_id);
+    expect(await volumeOf(daemon, 'w')).toMatchObject({ status: 'restoring-backup' });
+    await daemon.call('job.cancel', { job: job_id });
+    // Half of it is of another volume: nobody may back it up unawares.
+    expect(await volumeOf(daemon, 'w')).toMatchObject({ status: 'error_restoring' });
+    expect(await codeOfCall(daemon.call('backup.create', { volume: 'w' }))).toBe('VOLUME_BUSY');
+  }
+  const again = { backup, target: link, force: true };
+  expect(await codeOfCall(daemon.call('backup.restore', { ...again, name: 'x' }))).toBe('ALREADY_EXISTS');
+  await daemon.done(daemon.call('backup.restore', again));
+  expect(await volumeOf(daemon, 'w')).toMatchObject({ status: 'available' });
+  expect(readFileSync(sourceOf(daemon, 'w')).equals(bytes)).toBe(true);
+});
+
 test('restore: encrypted data goes to encrypted volumes only, and plain data to plain ones', async () => {
   const daemon = await daemonForTest();
   await addNoise(daemon, 'plain', MiB, 1);
@@ -114,6 +137,7 @@ test('restore: encrypted data goes to encrypted volumes only, and plain data to 
     daemon.call('backup.restore', { backup, target, force: true });
   expect(await codeOfCall(restore(plain.id, 'sealed'))).toBe('TARGET_UNUSABLE');
   expect(await codeOfCall(restore(secret.id, 'plain'))).toBe('TARGET_UNUSABLE');
+  expect(await codeOfCall(restore(secret.id, sourceOf(daemon, 'plain')))).toBe('TARGET_UNUSABLE');
   expect(readFileSync(sealed).equals(noise(MiB, 2))).toBe(true);
   await daemon.done(restore(secret.id, 'sealed'));
   await daemon.done(daemon.call('backup.restore', { backup: secret.id, name: 'copy' }));

@@ -3,7 +3,14 @@
 
 import type { BackupRecord, JobRecord } from '../catalog/records.ts';
 import { openSource } from '../devices/source.ts';
-import { type BackupOrder, newRecord, occupy, parentOf, subjectOf } from './backup-plan.ts';
+import {
+  type BackupOrder,
+  newRecord,
+  occupy,
+  parentOf,
+  requireParentHere,
+  subjectOf,
+} from './backup-plan.ts';
 import { backupOrder } from './backup-run.ts';
 import { type KeptHints, keepHints } from './hints.ts';
 import type { Services } from './services.ts';
@@ -51,6 +58,8 @@ async function submitBackup(
       ...backupOrder(services, record, plan, hints),
       begin: (changes) => {
         services.quotas.require(backup.project_id, sizeBytes);
+        // The parent may be on its way out: its deletion comes into the catalog a little after it was asked for.
+        requireParentHere(services, backup);
         changes.put('backups', backup);
         occupy(changes, subject, sizeBytes);
       },

@@ -97,6 +97,13 @@ export function parentOf(
   );
 }
 
+/** NO_PARENT where the parent of a new backup is none any more. */
+export function requireParentHere({ catalog }: Services, { parent_id: id }: BackupRecord): void {
+  const status = id === null ? 'available' : catalog.get('backups', id)?.status;
+  if (status === 'available' || status === 'restoring') return;
+  throw new Fault('NO_PARENT', `Cannot make an incremental backup on backup "${id}": it is being deleted`);
+}
+
 export function newRecord(
   services: Services,
   order: BackupOrder,

@@ -24,18 +24,25 @@ export async function deleteBackup(
     backup = findBackup(catalog, backup.id, project);
   }
   refuseWhileUsed(services, backup);
-  const dependent = dependentOf(services, backup);
-  if (dependent !== undefined) {
-    const message = `Cannot delete backup "${backup.id}": backup "${dependent.id}" depends on it`;
-    throw new Fault('BACKUP_HAS_DEPENDENTS', message);
-  }
+  refuseWithDependents(services, backup);
   const updated_at = timestamp(services.clock);
   const deleting = backupStatus.move(backup, 'deleting', { updated_at });
   const record = { project_id: project, backup_id: backup.id, volume_id: backup.volume_id };
   return jobs.submit({
     ...deleteOrder(services, record, { kind: 'delete', backup_status: backup.status }),
-    begin: (changes) => changes.put('backups', deleting),
+    begin: (changes) => {
+      // Asked again within the transaction: the record of a child may have been on its way.
+      refuseWithDependents(services, backup);
+      changes.put('backups', deleting);
+    },
   });
+}
+
+function refuseWithDependents(services: Services, backup: BackupRecord): void {
+  const dependent = dependentOf(services, backup);
+  if (dependent === undefined) return;
+  const message = `Cannot delete backup "${backup.id}": backup "${dependent.id}" depends on it`;
+  throw new Fault('BACKUP_HAS_DEPENDENTS', message);
 }
 
 export function deleteOrder(

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import type { BackupValue } from '../../daemon/protocol/values.ts';
@@ -229,4 +230,28 @@ test('the client tells what an audit found, and ends with 65 where that is damag
   expect([status, (JSON.parse(stdout) as { damages: number }).damages]).toEqual([65, 2]);
   const other = await daemon.basaltctl('repository', 'audit');
   expect([other.status, other.stderr]).toEqual([64, expect.stringContaining('repository check --read-data')]);
+});
+
+test('an incremental and the deletion of its parent at the same moment: one of them is refused', async () => {
+  const daemon = await daemonForTest();
+  await withCinder(daemon, { compression: 'none' });
+  for (let round = 0; round < 16; round += 1) {
+    const parent = await backUp(daemon);
+    const child = daemon.call('backup.create', { volume: 'v', repository: 'cinder', incremental: true });
+    const ended = child
+      .then((started) => daemon.call('job.watch', { job: started.job_id }))
+      .catch(() => undefined);
+    await wait(round / 2);
+    await daemon.call('backup.delete', { backup: parent.id }).then(
+      (deletion) => daemon.call('job.watch', { job: deletion.job_id }),
+      () => undefined,
+    );
+    await ended;
+    // Whatever is left can be read.
+    const { backups } = await daemon.call('backup.list', {});
+    for (const backup of backups.filter(({ status }) => status === 'available'))
+      await daemon.done(daemon.call('backup.verify', { backup: backup.id }));
+    for (const { id } of backups)
+      await daemon.done(daemon.call('backup.delete', { backup: id, force: true }));
+  }
 });

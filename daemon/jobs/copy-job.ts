@@ -3,14 +3,16 @@
  *  A record tells of one place. From Cinder's format to ours it goes with the copy, which needs no parents to be read; in all
  *  other cases it stays where it is. Nothing is removed from the repository that was read.
  *
- *  Promises: what is there already is not copied again, so that a copy which was cut off goes on where it was; in a Cinder
- *  repository a backup becomes an incremental one where its parent is there, else a full one. */
+ *  Promises: what is there already is not copied again, so that a copy which was cut off goes on where it was; two copies never
+ *  write the same backup at a time; in a Cinder repository a backup becomes an incremental one where its parent is there, else a
+ *  full one. */
 
 import { Fault } from '../base/faults.ts';
 import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord } from '../catalog/records.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import { copyBackup } from '../pipeline/copy.ts';
+import { throwIfCancelled } from '../pipeline/parts.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
 import { findBackup, requireReadable } from './find.ts';
 import type { JobContext } from './job-order.ts';
@@ -44,7 +46,7 @@ export async function copyBackupTo(services: Services, order: CopyOrder): Promis
   const target = await repositories.get(order.to);
   await target.requireWritable();
   refuseWhileCopied(services, backup);
-  const moved: { record: BackupRecord; manifest: BackupManifest }[] = [];
+  const moved: BackupManifest[] = [];
   return services.jobs.submit({
     kind: 'copy',
     project_id: order.project,
@@ -56,18 +58,21 @@ export async function copyBackupTo(services: Services, order: CopyOrder): Promis
       const copies: Copied[] = [];
       for (const manifest of await chainOf(source, backup.id, order.chain)) {
         const { id } = manifest.backup;
-        const copy = await copyOne(services, context, { source, target, manifest });
+        const way = { source, target, manifest };
+        const copy = await inTurn(`${target.id} ${id}`, context.signal, () =>
+          copyOne(services, context, way),
+        );
         copies.push(copy);
-        const record = catalog.get('backups', id);
-        const goesWith = source.kind !== 'native' && target.kind === 'native';
-        if (goesWith && record?.repository === backup.repository)
-          moved.push({ record, manifest: copy.manifest });
+        if (source.kind !== 'native' && target.kind === 'native') moved.push(copy.manifest);
       }
       return { backup_id: backup.id, repository: order.to, copies: copies.map(presentCopy) };
     },
     end: (changes) => {
       const now = timestamp(services.clock);
-      for (const { record, manifest } of moved) {
+      for (const manifest of moved) {
+        // As it is now: it may have been renamed, restored or forgotten since it was copied.
+        const record = catalog.get('backups', manifest.backup.id);
+        if (record?.repository !== backup.repository) continue;
         const { project_id, name, description, metadata, status } = record;
         const fresh = recordOf(manifest, order.to, now);
         changes.put('backups', { ...fresh, project_id, name, description, metadata, status });
@@ -104,6 +109,32 @@ async function chainOf(source: Repository, id: string, withParents: boolean): Pr
 }
 
 const isMissing = (thrown: unknown): boolean => thrown instanceof Fault && thrown.code === 'MANIFEST_MISSING';
+
+/** Copies under way, by repository and backup. */
+const underWay = new Map<string, Promise<void>>();
+
+/** Copies of one backup to one repository come one after the other: they share parents, and the place where it is made. */
+async function inTurn<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const aborted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  for (let other = underWay.get(key); other !== undefined; other = underWay.get(key)) {
+    throwIfCancelled(signal);
+    await Promise.race([other, aborted]);
+  }
+  throwIfCancelled(signal);
+  let done: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  underWay.set(key, ended);
+  try {
+    return await work();
+  } finally {
+    underWay.delete(key);
+    done();
+  }
+}
 
 interface Way {
   readonly source: Repository;

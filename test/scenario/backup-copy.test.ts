@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { KiB } from '../../daemon/base/bytes.ts';
+import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { codeOfCall } from '../support/daemon.ts';
 import { addNoise, daemonForTest } from '../support/fault-world.ts';
 
@@ -59,4 +59,28 @@ test('what can not be copied is refused, or fails before there is a copy', async
   expect(await codeOfCall(daemon.call('backup.copy', { backup: id, to: 'further' }))).toBe(
     'REPOSITORY_MISSING',
   );
+});
+
+test('copies at the same time that share a parent make it once, and all of them are whole', async () => {
+  const daemon = await daemonForTest();
+  await addNoise(daemon, 'v', 16 * MiB, 3);
+  const [first, second] = [await daemon.backUp('v'), await daemon.backUp('v', true)];
+  await daemon.call('repository.add', {
+    name: 'cinder',
+    url: `cinder+file://${join(daemon.folder, 'cinder')}`,
+  });
+  await daemon.call('repository.init', { name: 'cinder', kind: 'cinder', compression: 'none' });
+  // Slow enough that the one is in the middle of the parent when the other one begins.
+  const order = { to: 'cinder', chain: true, rate: 16 * MiB };
+  const begun = await Promise.all(
+    [first, second].map(({ id }) => daemon.call('backup.copy', { ...order, backup: id })),
+  );
+  const copied: string[] = [];
+  for (const job of begun) {
+    const { result } = await daemon.done(job);
+    const { copies } = result as { copies: { backup_id: string; copied: boolean }[] };
+    for (const copy of copies) if (copy.copied) copied.push(copy.backup_id);
+  }
+  expect(copied.sort()).toEqual([first.id, second.id].sort());
+  await daemon.done(daemon.call('repository.check', { name: 'cinder', read_data: true }));
 });

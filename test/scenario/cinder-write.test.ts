@@ -255,3 +255,20 @@ test('an incremental and the deletion of its parent at the same moment: one of t
       await daemon.done(daemon.call('backup.delete', { backup: id, force: true }));
   }
 });
+
+test('a parent that is renamed while its child is still being copied goes with its new name', async () => {
+  const daemon = await daemonForTest();
+  await withCinder(daemon, { compression: 'none' });
+  const [parent, child] = [await backUp(daemon), await backUp(daemon, true)];
+  const order = { backup: child.id, to: 'default', chain: true, rate: 4 * MiB };
+  const started = await daemon.call('backup.copy', order);
+  const manifest = join(daemon.repositoryDir, 'manifests', `${parent.id}.json`);
+  await eventually('the parent is copied', () => existsSync(manifest));
+  await wait(200);
+  await daemon.call('backup.set', { backup: parent.id, name: 'renamed' });
+  await daemon.done(started);
+  expect(await daemon.call('backup.show', { backup: parent.id })).toMatchObject({
+    name: 'renamed',
+    repository: 'default',
+  });
+});

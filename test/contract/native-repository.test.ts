@@ -222,6 +222,26 @@ test('a block known to be corrupt is stored anew also after the index was opened
   expect((await store(again.repository, folder, bytes)).statistics.new_bytes).toBe(0);
 });
 
+test('a backup in the making is not gone on with where a block that it has is known to be corrupt', async () => {
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder);
+  const bytes = randomBytes(300 * KiB);
+  const manifest = await store(opened.repository, folder, bytes);
+  const writer = await opened.repository.openWriter(bytes.length);
+  const input = new Uint8Array(segmentBytes);
+  input.set(bytes);
+  await writer.seal({ fd: -1, directFd: -1 }, 0, bytes.length, input, new Uint8Array(segmentBytes));
+  const state = await writer.checkpoint();
+  const { signal } = new AbortController();
+  expect(await opened.repository.resumeWriter(state, signal)).toBeDefined();
+  const [path] = await packFiles(opened.root);
+  const pack = await readFile(path ?? '');
+  pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
+  await writeFile(path ?? '', pack);
+  expect((await load(opened.repository, manifest)).damaged.length).toBe(1);
+  expect(await opened.repository.resumeWriter(state, signal)).toBe(undefined);
+});
+
 test('a manifest that could not be read again is refused, not acknowledged', async () => {
   const folder = await temporaryFolder();
   await using opened = await openTestRepository(folder);

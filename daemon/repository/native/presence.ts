@@ -1,12 +1,13 @@
 /** Looks whether everything that a backup in the making has stored is still there, before it is gone on with.
- *  Promises: true only where every page below the open ones could be read and verified, and the index knows every block that they
- *  name; packs may have been removed since. Reads pages, not blocks: one page for each 512 blocks. */
+ *  Promises: true only where every page below the open ones could be read and verified, and the index holds every page and block
+ *  that they name, with nothing against them; packs may have been removed since. Reads pages, not blocks: one page for each 512
+ *  blocks. */
 
 import { digestBytes, isZero } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
 import { fanout } from '../../base/limits.ts';
-import { locationBytes } from '../../format/block-layouts.ts';
 import type { WriterState } from '../../format/writer-state.ts';
+import { throwIndexFault } from './index-fault.ts';
 import type { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
 
@@ -19,7 +20,9 @@ export async function isPresent(
   /** `level`: of the page; level 1 names blocks. */
   const visit = async (page: Uint8Array, level: number): Promise<boolean> => {
     signal.throwIfAborted();
-    if (level === 1) return blocksPresent(parts, page);
+    // Also of pages: one may be read from memory although its pack has gone.
+    if (!(await allHeld(parts, page))) return false;
+    if (level === 1) return true;
     for (let at = 0; at < page.length; at += digestBytes) {
       const address = page.subarray(at, at + digestBytes);
       if (isZero(address)) continue;
@@ -37,12 +40,8 @@ export async function isPresent(
   }
 }
 
-function blocksPresent({ index }: NativeParts, page: Uint8Array): boolean {
-  const locations = Buffer.alloc(fanout * locationBytes);
-  index.locate(page, locations);
-  for (let number = 0; number < fanout; number += 1) {
-    const address = page.subarray(number * digestBytes, (number + 1) * digestBytes);
-    if (!isZero(address) && locations.readUInt32LE(number * locationBytes + 12) === 0) return false;
-  }
-  return true;
+async function allHeld({ index }: NativeParts, page: Uint8Array): Promise<boolean> {
+  const held = new Uint8Array(fanout);
+  await index.holds(page, held).catch(throwIndexFault);
+  return !held.includes(0);
 }

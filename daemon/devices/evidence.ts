@@ -41,6 +41,8 @@ async function blockEvidence(number: string): Promise<Evidence | undefined> {
   // A write to the whole disk changes a partition, and counts only there.
   const isPartition = (await readText(join(own.folder, 'partition'))) !== undefined;
   const disk = isPartition ? dirname(own.folder) : own.folder;
+  // Not every driver counts, and counting can be switched off: then equal numbers say nothing.
+  if ((await readText(join(disk, 'queue/iostats')))?.trim() !== '1') return undefined;
   const counted = (await readText(join(disk, 'stat')))?.trim().split(/\s+/);
   const texts = [
     await readText(join(own.folder, 'size')),

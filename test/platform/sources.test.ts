@@ -1,9 +1,18 @@
 /** Sources on real files, loop devices and mounts: what is refused, who is named, and what runs are reported. */
 
 import { spawn } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, symlinkSync, truncateSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { GiB, MiB, TiB } from '../../daemon/base/bytes.ts';
 import { describeDevice } from '../../daemon/devices/describe.ts';
@@ -184,6 +193,20 @@ test('a mounted device, and the file under it, are refused with the mount point;
   expect(await codeOf(open(image))).toBe('SOURCE_BUSY');
   expect(await usesOf(device)).toEqual([`mounted at "${folder}"`]);
   expect(await usesOf(image)).toEqual([`attached to "${device}"`, `"${device}" is mounted at "${folder}"`]);
+});
+
+test('where the kernel does not count what is written to a device, nothing shows that it was left alone', async () => {
+  const device = loopOver(sparseFile(4 * MiB));
+  const counting = `/sys/block/${basename(device)}/queue/iostats`;
+  const source = await open(device);
+  try {
+    expect(await source.evidence()).toBeDefined();
+    writeFileSync(counting, '0');
+    expect(await source.evidence()).toBe(undefined);
+  } finally {
+    writeFileSync(counting, '1');
+    await source.close();
+  }
 });
 
 test('a btrfs mount, whose device number is its own making, is found', async () => {

@@ -45,7 +45,7 @@ export function importCinderSettings(text: string, path: string): ImportedSettin
   const leftOut: (readonly [option: string, reason: string])[] = [];
   const look = valueIn(file);
   takePlace(look, given, lines, leftOut);
-  for (const option of given.keys()) {
+  for (const option of ownDriverFirst([...given.keys()], look('backup_driver'))) {
     if (placeOptions.has(option)) continue;
     const setting = settingOfOption(option);
     const value = look(option);
@@ -58,12 +58,21 @@ export function importCinderSettings(text: string, path: string): ImportedSettin
     } else if (value === undefined) leftOut.push([option, 'it refers to an option that is not known here']);
     else {
       const taken = takeOption(option, setting, value);
-      if ('refused' in taken) leftOut.push([option, taken.refused]);
+      const said = lines.get(setting)?.options.join(', ');
+      if (said !== undefined) leftOut.push([option, `${said} says it already, for the driver of this file`]);
+      else if ('refused' in taken) leftOut.push([option, taken.refused]);
       else lines.set(setting, { options: [option], value: taken.value, note: taken.note });
     }
   }
   const others = [...file.sections.keys()].filter((name) => name !== 'DEFAULT');
   return { text: render(path, lines, leftOut, others), taken: lines.size, leftOut: leftOut.length };
+}
+
+/** Drivers have options of their own for one setting: the one of the driver that is in use goes before the others. */
+function ownDriverFirst(options: readonly string[], driver: string | undefined): string[] {
+  const inUse = /\.(s3|gcs|swift)\b/.exec(driver ?? '.swift')?.[1];
+  const isOwn = (option: string) => /^backup_(s3|gcs|swift)_/.exec(option)?.[1] === inUse;
+  return [...options.filter(isOwn), ...options.filter((option) => !isOwn(option))];
 }
 
 /** Reads an option, with everything that it refers to. A name may have its section before a dot. */

@@ -215,6 +215,25 @@ test('the share of the NFS driver is where Cinder mounts it', () => {
   expect(text).toContain('mount the share there');
 });
 
+test('of options that are one setting here, that of the driver in use counts, and the others are named', () => {
+  const timers = (driver: string) =>
+    imported(
+      '[DEFAULT]',
+      `backup_driver = cinder.backup.drivers.${driver}`,
+      'backup_enable_progress_timer = False',
+      'backup_swift_enable_progress_timer = True',
+      'backup_s3_enable_progress_timer = True',
+    );
+  const posix = timers('posix.PosixBackupDriver');
+  expect(parse(posix.text)).toMatchObject({ enable_progress_timer: false });
+  for (const other of ['swift', 's3'])
+    expect(posix.text).toContain(
+      `# - backup_${other}_enable_progress_timer: backup_enable_progress_timer says it`,
+    );
+  expect(parse(timers('swift.SwiftBackupDriver').text)).toMatchObject({ enable_progress_timer: true });
+  expect(parse(timers('s3.S3BackupDriver').text)).toMatchObject({ enable_progress_timer: true });
+});
+
 test('a driver without a folder leaves the repository to the operator', () => {
   const { text } = imported('backup_driver = cinder.backup.drivers.swift.SwiftBackupDriver');
   expect(parse(text)).toEqual({});

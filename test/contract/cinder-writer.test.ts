@@ -1,8 +1,9 @@
 /** Backups written in Cinder's format, read by a second reader in another language that knows the format alone. */
 
 import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import type { BackupManifest } from '../../daemon/format/manifest.ts';
@@ -50,6 +51,20 @@ test.each(writes)('a full backup with $compression, objects of $object_bytes', a
   expect(manifest.object_count).toBe(Math.ceil(bytes.length / write.object_bytes));
   await expectRestored(manifest, bytes);
   // Nothing is left beside the backup.
+  expect(await readdir(join(root, 'basalt-tmp'))).toEqual([]);
+});
+
+test('a backup can be given up until all of it but the names is made, and then nothing of it is left', async () => {
+  const made: string[][] = [];
+  const giveUp = () => {
+    const workshop = join(root, 'basalt-tmp');
+    made.push(readdirSync(workshop, { recursive: true }).map((name) => basename(String(name))));
+    throw new Error('given up');
+  };
+  const write = { compression: 'none', object_bytes: 3 * MiB, hash_block_bytes: 32 * KiB } as const;
+  await expect(writeChunked(root, write, sample(), undefined, giveUp)).rejects.toThrow('given up');
+  expect(made).toEqual([expect.arrayContaining(['1', '2', '3', 'sha256file', 'metadata'])]);
+  expect((await readdir(root)).filter((name) => !name.startsWith('.'))).toEqual(['basalt-tmp']);
   expect(await readdir(join(root, 'basalt-tmp'))).toEqual([]);
 });
 

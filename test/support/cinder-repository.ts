@@ -65,6 +65,7 @@ export async function writeChunked(
   write: Write,
   bytes: Buffer,
   parent?: BackupManifest,
+  commit?: () => void,
 ): Promise<BackupManifest> {
   const source = join(root, `.source-${randomUUID()}`);
   await writeFile(source, bytes);
@@ -90,7 +91,7 @@ export async function writeChunked(
     }
     const ended = await Promise.allSettled(underWay);
     for (const one of ended) if (one.status === 'rejected') throw one.reason;
-    return await writer.finish(named);
+    return await writer.finish(named, commit);
   } catch (thrown) {
     await writer.abort();
     throw thrown;

@@ -165,7 +165,6 @@ export class CinderBackupWriter implements BackupWriter {
         parent_id: parent === undefined ? null : fields.backup.parent_id,
       },
     };
-    commit();
     await publish({
       staging,
       container,

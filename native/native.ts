@@ -172,6 +172,7 @@ export interface FuseOptions {
   /** Each is called on the main thread and must answer by `reply*` or `fill` with the same token, once. */
   readonly onLookup: (token: number, parent: number, name: string) => void;
   readonly onReadFolder: (token: number, node: number) => void;
+  readonly onReadLink: (token: number, node: number) => void;
   readonly onOpen: (token: number, node: number) => void;
   /** All readers of an opened file have closed it. */
   readonly onForget: (node: number) => void;
@@ -184,6 +185,8 @@ export interface FuseOptions {
 export interface FuseNode {
   readonly node: number;
   readonly folder: boolean;
+  /** A symbolic link; `sizeBytes`: of its target. */
+  readonly link?: boolean;
   readonly sizeBytes: number;
   readonly mode: number;
   readonly modifiedAtMs: number;
@@ -195,7 +198,11 @@ export interface FuseNode {
 /** A low-level FUSE session (libfuse3). Hits are answered by C++ from the cache; only misses come to JavaScript. */
 export interface FuseSession {
   replyNode(token: number, node: FuseNode | undefined): void;
-  replyFolder(token: number, names: readonly { name: string; node: number; folder: boolean }[]): void;
+  replyFolder(
+    token: number,
+    names: readonly { name: string; node: number; folder: boolean; link?: boolean }[],
+  ): void;
+  replyLink(token: number, target: string): void;
   replyOpen(token: number, errno: number): void;
   /** In place of any other reply. */
   replyError(token: number, errno: number): void;

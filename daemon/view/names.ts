@@ -17,11 +17,14 @@ export interface ViewBackup {
   readonly size_bytes: number;
 }
 
+/** A folder of the view's own beside those of the volumes. */
+export const byTimeName = 'by-time';
+
 const shortIdLength = 8;
 /** Ends like a name with a suffix of ours: such a name gets one too, so that it can't be taken for another volume. */
 const reservedEnding = / \([0-9a-zA-Z-]+\)$/;
 
-/** Folder name to volume. A volume has its bare name where that is safe and no other volume has it; else `name (id)`,
+/** Folder name to volume. A volume has its bare name where that is safe, not ours, and no other volume has it; else `name (id)`,
  *  with the first eight characters of the id where they are enough to tell them apart. */
 export function volumeFolders<V extends ViewVolume>(volumes: Iterable<V>): Map<string, V> {
   const groups = new Map<string, V[]>();
@@ -34,7 +37,7 @@ export function volumeFolders<V extends ViewVolume>(volumes: Iterable<V>): Map<s
   const folders = new Map<string, V>();
   for (const [base, group] of groups) {
     const only = group[0];
-    if (group.length === 1 && only?.name === base && !reservedEnding.test(base)) {
+    if (group.length === 1 && only?.name === base && base !== byTimeName && !reservedEnding.test(base)) {
       folders.set(base, only);
       continue;
     }
@@ -61,6 +64,29 @@ export function backupFolders<B extends ViewBackup>(backups: Iterable<B>): Map<s
       return [counts.get(name) === 1 ? name : `${timeOf(backup)}-${safeName(backup.id)}`, backup];
     }),
   );
+}
+
+/** Name to backup, of all backups, in the order of time: `time@volume`, or with the id in place of the volume where that
+ *  says too little. */
+export function backupsByTime<V extends ViewVolume, B extends ViewBackup>(
+  volumes: Map<string, V>,
+  backupsOf: (volume: V) => Iterable<B>,
+): Map<string, B> {
+  const groups = new Map<string, B[]>();
+  for (const [folder, volume] of volumes) {
+    for (const backup of backupsOf(volume)) {
+      const name = cut(`${timeOf(backup)}@${folder}`, fileNameBytesMax);
+      const group = groups.get(name);
+      if (group === undefined) groups.set(name, [backup]);
+      else group.push(backup);
+    }
+  }
+  const names: [string, B][] = [];
+  for (const [name, group] of groups) {
+    for (const backup of group)
+      names.push([group.length === 1 ? name : `${timeOf(backup)}-${safeName(backup.id)}`, backup]);
+  }
+  return new Map(names.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The folder of a backup: when it was made, in UTC, and the start of its id. (Two backups of one volume that share both

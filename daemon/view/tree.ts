@@ -3,6 +3,7 @@
  *    /<volume>/<backup>/volume.img
  *                       manifest.json
  *                       partitions/<n>.img     windows into volume.img; the table is read when somebody looks
+ *    /by-time/<time>@<volume>                    links to the folders of all backups
  *
  *  Promises: a backup keeps its node numbers until it is dropped, and a number is never given to anything else; what the
  *  source no longer lists is not found any more. Knows nothing of FUSE sessions, slots or catalogs. */
@@ -10,7 +11,14 @@
 import type { FuseNode } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import type { BackupImage } from '../repository/repository.ts';
-import { backupFolders, type ViewBackup, type ViewVolume, volumeFolders } from './names.ts';
+import {
+  backupFolders,
+  backupsByTime,
+  byTimeName,
+  type ViewBackup,
+  type ViewVolume,
+  volumeFolders,
+} from './names.ts';
 import type { Partition } from './tables/range.ts';
 
 export const imageName = 'volume.img';
@@ -21,6 +29,7 @@ export const rootNode = 1;
 
 const folderMode = 0o550;
 const fileMode = 0o440;
+const linkMode = 0o777;
 
 export interface OpenBackup {
   readonly image: BackupImage;
@@ -36,15 +45,16 @@ export interface ViewSource {
 }
 
 export type Place =
-  | { readonly kind: 'root' }
+  | { readonly kind: 'root' | 'by-time' }
   | { readonly kind: 'volume'; readonly volumeId: string }
-  | { readonly kind: 'backup' | 'image' | 'manifest' | 'partitions'; readonly backupId: string }
+  | { readonly kind: 'backup' | 'image' | 'manifest' | 'partitions' | 'link'; readonly backupId: string }
   | { readonly kind: 'partition'; readonly backupId: string; readonly number: number };
 
 export interface FolderEntry {
   readonly name: string;
   readonly node: number;
   readonly folder: boolean;
+  readonly link: boolean;
 }
 
 /** What has to be read to be known. */
@@ -77,6 +87,7 @@ export class Tree {
   async lookup(parent: number, name: string): Promise<FuseNode | undefined> {
     const place = this.#places.get(parent);
     if (place?.kind === 'root') {
+      if (name === byTimeName) return this.#folder({ kind: 'by-time' }, this.#openedAtMs);
       const volume = volumeFolders(this.#source.volumes()).get(name);
       return volume && this.#folder({ kind: 'volume', volumeId: volume.id }, this.#openedAtMs);
     }
@@ -86,16 +97,27 @@ export class Tree {
     }
     if (place?.kind === 'backup') return this.#inBackup(place.backupId, name);
     if (place?.kind === 'partitions') return this.#partition(place.backupId, name);
+    if (place?.kind === 'by-time') return this.#link(this.#byTime().get(name));
     return undefined;
   }
 
   async list(node: number): Promise<FolderEntry[]> {
     const place = this.#places.get(node);
-    const entry = (name: string, at: Place, folder: boolean) => ({ name, node: this.#nodeOf(at), folder });
+    const entry = (name: string, at: Place, folder: boolean) => ({
+      name,
+      node: this.#nodeOf(at),
+      folder,
+      link: at.kind === 'link',
+    });
     if (place?.kind === 'root') {
       const folders = volumeFolders(this.#source.volumes());
-      return [...folders].map(([name, { id }]) => entry(name, { kind: 'volume', volumeId: id }, true));
+      const entries = [...folders].map(([name, { id }]) =>
+        entry(name, { kind: 'volume', volumeId: id }, true),
+      );
+      return [entry(byTimeName, { kind: 'by-time' }, true), ...entries];
     }
+    if (place?.kind === 'by-time')
+      return [...this.#byTime()].map(([name, { id }]) => entry(name, { kind: 'link', backupId: id }, false));
     if (place?.kind === 'volume') {
       const folders = backupFolders(this.#source.backups(place.volumeId));
       return [...folders].map(([name, { id }]) => entry(name, { kind: 'backup', backupId: id }, true));
@@ -123,6 +145,26 @@ export class Tree {
     const volume = nameOf(volumeFolders(this.#source.volumes()), backup.volume_id);
     const folder = nameOf(backupFolders(this.#source.backups(backup.volume_id)), backupId);
     return volume === undefined || folder === undefined ? undefined : [volume, folder, imageName];
+  }
+
+  /** Where the link at `node` leads; undefined where it is none. */
+  linkTarget(node: number): string | undefined {
+    const place = this.#places.get(node);
+    if (place?.kind !== 'link') return undefined;
+    const path = this.imagePath(place.backupId);
+    return path && ['..', ...path.slice(0, -1)].join('/');
+  }
+
+  #byTime(): Map<string, ViewBackup> {
+    return backupsByTime(volumeFolders(this.#source.volumes()), ({ id }) => this.#source.backups(id));
+  }
+
+  #link(backup: ViewBackup | undefined): FuseNode | undefined {
+    if (backup === undefined) return undefined;
+    const node = this.#nodeOf({ kind: 'link', backupId: backup.id });
+    const sizeBytes = Buffer.byteLength(this.linkTarget(node) ?? '');
+    const modifiedAtMs = timeOf(backup.created_at);
+    return { node, folder: false, link: true, sizeBytes, mode: linkMode, modifiedAtMs };
   }
 
   /** Forgets the nodes of a backup and gives them. */
@@ -196,9 +238,10 @@ export class Tree {
 }
 
 function keyOf(place: Place): string {
-  if (place.kind === 'root') return 'root';
-  if (place.kind === 'partition') return `partition/${place.backupId}/${place.number}`;
-  return `${place.kind}/${place.kind === 'volume' ? place.volumeId : place.backupId}`;
+  if ('number' in place) return `${place.kind}/${place.backupId}/${place.number}`;
+  if ('backupId' in place) return `${place.kind}/${place.backupId}`;
+  if ('volumeId' in place) return `${place.kind}/${place.volumeId}`;
+  return place.kind;
 }
 
 function nameOf(folders: Map<string, { readonly id: string }>, id: string): string | undefined {

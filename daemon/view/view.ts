@@ -128,6 +128,7 @@ class ViewServer {
       name: viewMountName,
       onLookup: (token, parent, name) => this.#whenMounted(() => void this.#lookup(token, parent, name)),
       onReadFolder: (token, node) => this.#whenMounted(() => void this.#readFolder(token, node)),
+      onReadLink: (token, node) => this.#whenMounted(() => this.#readLink(token, node)),
       onOpen: (token, node) => this.#whenMounted(() => this.#openFile(token, node)),
       onForget: (node) => this.#forget(node),
       onMiss: (token, node, offset, length, slot) => void this.#miss(token, node, offset, length, slot),
@@ -182,6 +183,16 @@ class ViewServer {
   async #readFolder(token: number, node: number): Promise<void> {
     try {
       this.session.replyFolder(token, await this.#tree.list(node));
+    } catch {
+      this.session.replyError(token, EIO);
+    }
+  }
+
+  #readLink(token: number, node: number): void {
+    try {
+      const target = this.#tree.linkTarget(node);
+      if (target === undefined) this.session.replyError(token, ENOENT);
+      else this.session.replyLink(token, target);
     } catch {
       this.session.replyError(token, EIO);
     }

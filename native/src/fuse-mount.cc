@@ -83,6 +83,8 @@ void Deliver(Napi::Env env, Napi::Function, Bridge* bridge, FuseEvent* posted) {
       return bridge->Call("onLookup", {number(event->token), number(event->node), Napi::String::New(env, event->name)});
     case FuseEvent::Kind::readFolder:
       return bridge->Call("onReadFolder", {number(event->token), number(event->node)});
+    case FuseEvent::Kind::readLink:
+      return bridge->Call("onReadLink", {number(event->token), number(event->node)});
     case FuseEvent::Kind::open:
       return bridge->Call("onOpen", {number(event->token), number(event->node)});
     case FuseEvent::Kind::forget:
@@ -108,6 +110,7 @@ void ReplyNode(Bridge* bridge, const Napi::CallbackInfo& info) {
   FuseNodeInfo value;
   value.node = TokenOf(node.Get("node"));
   value.folder = node.Get("folder").ToBoolean();
+  value.link = node.Get("link").ToBoolean();
   value.sizeBytes = TokenOf(node.Get("sizeBytes"));
   value.mode = static_cast<uint32_t>(basalt::NumberOf(node.Get("mode")));
   value.modifiedAtMs = basalt::NumberOf(node.Get("modifiedAtMs"));
@@ -130,7 +133,8 @@ void ReplyFolder(Bridge* bridge, const Napi::CallbackInfo& info) {
   for (uint32_t at = 0; at < list.Length(); at++) {
     Napi::HandleScope scope(info.Env());
     Napi::Object entry = list.Get(at).As<Napi::Object>();
-    names.push_back({entry.Get("name").As<Napi::String>(), TokenOf(entry.Get("node")), entry.Get("folder").ToBoolean()});
+    names.push_back({entry.Get("name").As<Napi::String>(), TokenOf(entry.Get("node")), entry.Get("folder").ToBoolean(),
+                     entry.Get("link").ToBoolean()});
   }
   bridge->session->AnswerFolder(TokenOf(info[0]), std::move(names));
 }
@@ -172,6 +176,9 @@ Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
   };
   add("replyNode", ReplyNode);
   add("replyFolder", ReplyFolder);
+  add("replyLink", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    bridge->session->AnswerLink(TokenOf(info[0]), info[1].As<Napi::String>());
+  });
   add("replyOpen", [](Bridge* bridge, const Napi::CallbackInfo& info) {
     bridge->session->AnswerOpen(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));
   });

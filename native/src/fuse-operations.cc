@@ -11,15 +11,19 @@ namespace basalt {
 
 namespace {
 
-// A backup never changes, but it may go: files are believed for long, the folders on the way to them for a second.
+// A backup never changes, but it may go: files are believed for long, the folders and links on the way to them for a second.
 constexpr double kFileSeconds = 3600;
 constexpr double kFolderSeconds = 1;
 constexpr uint32_t kBackgroundMax = 16;
 
+double SecondsOf(const FuseNodeInfo& info) { return info.folder || info.link ? kFolderSeconds : kFileSeconds; }
+
+mode_t TypeOf(bool folder, bool link) { return folder ? S_IFDIR : link ? S_IFLNK : S_IFREG; }
+
 struct stat AttributesOf(const FuseNodeInfo& info) {
   struct stat attributes {};
   attributes.st_ino = info.node;
-  attributes.st_mode = (info.folder ? S_IFDIR : S_IFREG) | (info.mode & 07777);
+  attributes.st_mode = TypeOf(info.folder, info.link) | (info.mode & 07777);
   attributes.st_nlink = info.folder ? 2 : 1;
   attributes.st_size = static_cast<off_t>(info.sizeBytes);
   attributes.st_blksize = 4096;
@@ -52,6 +56,7 @@ fuse_lowlevel_ops MakeOperations() {
   table.readdir = [](fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* file) {
     Of(request).ReadFolder(request, size, offset, *file);
   };
+  table.readlink = [](fuse_req_t request, fuse_ino_t node) { Of(request).ReadLink(request, node); };
   table.open = [](fuse_req_t request, fuse_ino_t node, fuse_file_info* file) { Of(request).Open(request, node, *file); };
   table.read = [](fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {
     Of(request).Read(request, node, size, offset, *file);
@@ -123,7 +128,7 @@ void FuseSession::AnswerNode(uint64_t token, const FuseNodeInfo* info) {
     known.info = *info;
     known.lookups++;
   }
-  double seconds = info->folder ? kFolderSeconds : kFileSeconds;
+  double seconds = SecondsOf(*info);
   fuse_entry_param entry{};
   entry.ino = info->node;
   entry.attr = AttributesOf(*info);
@@ -161,7 +166,7 @@ void FuseSession::Attributes(fuse_req_t request, uint64_t node) {
     return;
   }
   struct stat attributes = AttributesOf(*info);
-  fuse_reply_attr(request, &attributes, info->folder ? kFolderSeconds : kFileSeconds);
+  fuse_reply_attr(request, &attributes, SecondsOf(*info));
 }
 
 void FuseSession::OpenFolder(fuse_req_t request, uint64_t node, const fuse_file_info& file) {
@@ -182,7 +187,7 @@ void FuseSession::AnswerFolder(uint64_t token, std::vector<FuseName> names) {
   std::shared_lock alive(lifetime_);
   std::optional<Pending> pending = Take(token);
   if (!pending) return;
-  std::vector<FuseName> all = {{".", pending->node, true}, {"..", FUSE_ROOT_ID, true}};
+  std::vector<FuseName> all = {{".", pending->node, true, false}, {"..", FUSE_ROOT_ID, true, false}};
   all.insert(all.end(), std::make_move_iterator(names.begin()), std::make_move_iterator(names.end()));
   Handle handle;
   handle.names = std::move(all);
@@ -199,7 +204,7 @@ void FuseSession::ReadFolder(fuse_req_t request, size_t size, off_t offset, cons
     for (size_t at = static_cast<size_t>(offset); at < names.size(); at++) {
       struct stat attributes {};
       attributes.st_ino = names[at].node;
-      attributes.st_mode = names[at].folder ? S_IFDIR : S_IFREG;
+      attributes.st_mode = TypeOf(names[at].folder, names[at].link);
       size_t needed = fuse_add_direntry(request, output.data() + used, size - used, names[at].name.c_str(), &attributes,
                                         static_cast<off_t>(at + 1));
       if (needed > size - used) break;
@@ -207,6 +212,18 @@ void FuseSession::ReadFolder(fuse_req_t request, size_t size, off_t offset, cons
     }
   }
   fuse_reply_buf(request, output.data(), used);
+}
+
+void FuseSession::ReadLink(fuse_req_t request, uint64_t node) {
+  FuseEvent event{FuseEvent::Kind::readLink};
+  event.node = node;
+  Ask(request, std::move(event), fuse_file_info{});
+}
+
+void FuseSession::AnswerLink(uint64_t token, const std::string& target) {
+  std::shared_lock alive(lifetime_);
+  std::optional<Pending> pending = Take(token);
+  if (pending) fuse_reply_readlink(pending->request, target.c_str());
 }
 
 void FuseSession::Open(fuse_req_t request, uint64_t node, const fuse_file_info& file) {

@@ -70,7 +70,7 @@ FuseSession::FuseSession(FuseConfiguration configuration, Post post)
   readBytesMax_ = std::clamp(half, configuration_.slotBytes, std::max(kFuseReadBytesMax, configuration_.slotBytes));
   readBytesMax_ = std::min(readBytesMax_, kFuseReadBytesMax);
   aheadSlots_ = std::min(kAheadSlotsMax, cache_.count() / 8);
-  nodes_[FUSE_ROOT_ID] = KnownNode{FuseNodeInfo{FUSE_ROOT_ID, true, 0, 0550, static_cast<double>(time(nullptr)) * 1000}, 1};
+  nodes_[FUSE_ROOT_ID] = KnownNode{FuseNodeInfo{FUSE_ROOT_ID, true, false, 0, 0550, static_cast<double>(time(nullptr)) * 1000}, 1};
 }
 
 FuseSession::~FuseSession() { Stop(); }

@@ -29,7 +29,7 @@ namespace basalt {
 struct Failure;
 
 struct FuseEvent {
-  enum class Kind { lookup, readFolder, open, forget, miss, end, stopped };
+  enum class Kind { lookup, readFolder, readLink, open, forget, miss, end, stopped };
   Kind kind;
   uint64_t token = 0;
   uint64_t node = 0;  // for a lookup: the parent
@@ -42,6 +42,7 @@ struct FuseEvent {
 struct FuseNodeInfo {
   uint64_t node = 0;
   bool folder = false;
+  bool link = false;
   uint64_t sizeBytes = 0;
   uint32_t mode = 0;
   double modifiedAtMs = 0;
@@ -55,6 +56,7 @@ struct FuseName {
   std::string name;
   uint64_t node;
   bool folder;
+  bool link = false;
 };
 
 struct FuseConfiguration {
@@ -106,6 +108,7 @@ class FuseSession {
 
   void AnswerNode(uint64_t token, const FuseNodeInfo* node);
   void AnswerFolder(uint64_t token, std::vector<FuseName> names);
+  void AnswerLink(uint64_t token, const std::string& target);
   void AnswerOpen(uint64_t token, int error);
   void AnswerError(uint64_t token, int error);
   void Fill(uint64_t token, int error);
@@ -119,6 +122,7 @@ class FuseSession {
   void Attributes(fuse_req_t request, uint64_t node);
   void OpenFolder(fuse_req_t request, uint64_t node, const fuse_file_info& file);
   void ReadFolder(fuse_req_t request, size_t size, off_t offset, const fuse_file_info& file);
+  void ReadLink(fuse_req_t request, uint64_t node);
   void Open(fuse_req_t request, uint64_t node, const fuse_file_info& file);
   void Read(fuse_req_t request, uint64_t node, size_t size, off_t offset, const fuse_file_info& file);
   void Release(const fuse_file_info& file);

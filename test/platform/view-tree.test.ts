@@ -2,7 +2,18 @@
 
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  lstat,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -204,6 +215,31 @@ test('a partition of a backup that is dropped answers EIO, and its number goes t
   const other = join(dirname(view?.imagePath(next) ?? ''), 'partitions', '1.img');
   expect((await stat(other)).ino).toBeGreaterThan(ino);
   await expect.poll(() => codeOf(stat(path)), { timeout: 5000 }).toBe('ENOENT');
+});
+
+test('every backup has a link by its time, which goes with the backup', async () => {
+  await show(partitioned());
+  const later = 'ffffffff-0000-4000-8000-000000000002';
+  const other = '99999999-0000-4000-8000-000000000002';
+  const backup = fakeBackup(later, other, generatedImage(seed, 1 * MiB));
+  source.add({ ...backup, created_at: '2026-11-22T00:00:00Z' }, 'by-time');
+  const byTime = join(folder, 'view', 'by-time');
+  const names = ['2026-11-21T12.31.06.123Z@disk', '2026-11-22T00.00.00.000Z@by-time (99999999)'];
+  expect((await readdir(byTime)).sort()).toEqual(names);
+  for (const [at, id] of [backupId, later].entries()) {
+    const path = join(byTime, names[at] ?? '');
+    const target = await readlink(path);
+    const link = await lstat(path);
+    expect([link.isSymbolicLink(), link.size]).toEqual([true, Buffer.byteLength(target)]);
+    expect(target.startsWith('../')).toBe(true);
+    expect(join(await realpath(path), 'volume.img')).toBe(view?.imagePath(id));
+    expect((await stat(join(path, 'volume.img'))).size).toBe(source.backup(id)?.size_bytes);
+  }
+  source.backupsById.delete(later);
+  view?.dropBackup(later);
+  await expect.poll(() => codeOf(readlink(join(byTime, names[1] ?? ''))), { timeout: 5000 }).toBe('ENOENT');
+  expect(await readdir(byTime)).toEqual(names.slice(0, 1));
+  expect(await codeOf(readlink(join(folder, 'view', 'disk')))).toBe('EINVAL');
 });
 
 test('five hundred backups are listed without one of them being opened', async () => {

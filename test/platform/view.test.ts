@@ -82,7 +82,7 @@ async function errnoOfRead(path: string, offset: number, length: number, flags: 
 test('the tree shows a folder a volume, a folder a backup, its image and its manifest', async () => {
   const path = await show();
   const root = join(folder, 'view');
-  expect(await readdir(root)).toEqual(['disk']);
+  expect(await readdir(root)).toEqual(['by-time', 'disk']);
   expect(await readdir(join(root, 'disk'))).toEqual(['2026-11-21T12.31.06.123Z-1a2b3c4d']);
   const backup = join(
     root,

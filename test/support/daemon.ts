@@ -178,6 +178,7 @@ export class Daemon {
   /** The image of a backup in the view. */
   async imageOf(backup: BackupValue): Promise<string> {
     for (const volume of readdirSync(this.viewDir)) {
+      if (volume === 'by-time') continue;
       for (const name of readdirSync(join(this.viewDir, volume))) {
         const path = join(this.viewDir, volume, name, 'volume.img');
         const manifest = JSON.parse(readFileSync(join(path, '..', 'manifest.json'), 'utf8')) as Manifest;

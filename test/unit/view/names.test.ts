@@ -1,7 +1,7 @@
 /** Folder names of the view, as pure values. */
 
 import { expect, test } from 'vitest';
-import { backupFolderName, backupFolders, volumeFolders } from '../../../daemon/view/names.ts';
+import { backupFolderName, backupFolders, backupsByTime, volumeFolders } from '../../../daemon/view/names.ts';
 
 const first = 'aaaaaaaa-0000-4000-8000-000000000001';
 const second = 'bbbbbbbb-0000-4000-8000-000000000002';
@@ -78,5 +78,47 @@ test('backups that share time and start of id have their whole ids', () => {
     `2026-11-21T12.31.06.000Z-${first}`,
     `2026-11-21T12.31.06.000Z-${twin}`,
     '2026-11-21T12.31.06.000Z-bbbbbbbb',
+  ]);
+});
+
+test("a volume that is called like the view's own folder gets its id", () => {
+  expect(namesOf({ id: first, name: 'by-time' })).toEqual({ 'by-time (aaaaaaaa)': first });
+});
+
+test('all backups are named by time and volume, in that order', () => {
+  const backup = (id: string, volume_id: string, created_at: string) => ({
+    id,
+    volume_id,
+    created_at,
+    data_timestamp: '',
+    size_bytes: 0,
+  });
+  const long = 'x'.repeat(240);
+  const volumes = [
+    { id: 'v1', name: 'web' },
+    { id: 'v2', name: 'db' },
+    { id: 'v3', name: `${long}1` },
+    { id: 'v4', name: `${long}2` },
+  ];
+  const backups = [
+    backup('b3', 'v1', '2026-11-21T12:31:07Z'),
+    backup('b1', 'v1', '2026-11-21T12:31:06Z'),
+    backup('b2', 'v2', '2026-11-21T12:31:06Z'),
+    backup('b4', 'v2', '2026-11-21T12:31:08Z'),
+    backup('b5', 'v2', '2026-11-21T12:31:08Z'),
+    backup('b6', 'v3', '2026-11-21T12:31:09Z'),
+    backup('b7', 'v4', '2026-11-21T12:31:09Z'),
+  ];
+  const names = backupsByTime(volumeFolders(volumes), ({ id }) =>
+    backups.filter(({ volume_id }) => volume_id === id),
+  );
+  expect([...names].map(([name, { id }]) => [name, id])).toEqual([
+    ['2026-11-21T12.31.06.000Z@db', 'b2'],
+    ['2026-11-21T12.31.06.000Z@web', 'b1'],
+    ['2026-11-21T12.31.07.000Z@web', 'b3'],
+    ['2026-11-21T12.31.08.000Z-b4', 'b4'],
+    ['2026-11-21T12.31.08.000Z-b5', 'b5'],
+    ['2026-11-21T12.31.09.000Z-b6', 'b6'],
+    ['2026-11-21T12.31.09.000Z-b7', 'b7'],
   ]);
 });

@@ -27,6 +27,9 @@ export interface SealParts {
   readonly entries: Uint8Array;
   /** zstd level, 1 to 19; 0 stores everything raw. */
   readonly level: number;
+  /** One byte, 0 at first. It is 1 before the first block is claimed, which is after the source was read, however long that took.
+   *  Who was told that a block is known because of such a claim finds it 1. */
+  readonly claims: Uint8Array;
 }
 
 export interface SealCounts {
@@ -228,7 +231,7 @@ export interface Native {
   openIndex(path: string, mapBytes: number): BlockIndex;
   decode(parts: DecodeParts): Promise<number>;
   /** Reads blocks and fills their addresses, all zeros for a block of zeros; changes and claims nothing. */
-  addresses(parts: Omit<SealParts, 'output' | 'entries' | 'level'>): Promise<void>;
+  addresses(parts: Omit<SealParts, 'output' | 'entries' | 'level' | 'claims'>): Promise<void>;
   write(parts: WriteParts): Promise<WriteCounts>;
 
   /** Reads, finds zeros, and makes the SHA-256 of every block. */

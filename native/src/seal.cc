@@ -91,7 +91,8 @@ class SealWork : public ReadWork {
     level_ = parts.Get("level").As<Napi::Number>().Int32Value();
     output_ = SpanOf(parts.Get("output"));
     entries_ = SpanOf(parts.Get("entries"));
-    if (output_.length < input_.length || entries_.length < blocks() * sizeof(Entry)) {
+    claims_ = SpanOf(parts.Get("claims"));
+    if (output_.length < input_.length || entries_.length < blocks() * sizeof(Entry) || claims_.length < 1) {
       throw Napi::RangeError::New(info.Env(), "seal: a buffer is too short");
     }
   }
@@ -101,6 +102,8 @@ class SealWork : public ReadWork {
     if (!ReadBlocks()) return;
     Index::Reader reader(*index_);
     if (reader.status()) return FailWith("INDEX", mdb_strerror(reader.status()));
+    // Whoever meets one of the claims has gone through the mutex that guards them, and so sees this too.
+    __atomic_store_n(claims_.data, 1, __ATOMIC_SEQ_CST);
     for (size_t i = 0; i < blocks(); i++) SealBlock(reader, block(i), address(i));
   }
 
@@ -154,7 +157,7 @@ class SealWork : public ReadWork {
 
   std::shared_ptr<Index> index_;
   int level_;
-  Span output_, entries_;
+  Span output_, entries_, claims_;
   size_t stored_ = 0;
   uint32_t zero_ = 0, known_ = 0, new_ = 0;
 };

@@ -224,9 +224,9 @@ export class NativeBackupWriter implements BackupWriter {
     blockBytes?: number;
   }): Promise<SealCounts> {
     const level = this.#parts.compressionLevel;
-    return this.#packs.claiming(async () => {
+    return this.#packs.claiming(async (claims) => {
       const counts = await this.#parts.index
-        .seal({ blockBytes: this.#blockBytes, level, ...parts })
+        .seal({ blockBytes: this.#blockBytes, level, claims, ...parts })
         .catch(readFault);
       if (counts.newBlocks > 0) {
         const entries = parts.entries.subarray(0, counts.newBlocks * entryBytes);

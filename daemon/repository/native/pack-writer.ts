@@ -29,11 +29,17 @@ interface OpenPack {
   failure: unknown;
 }
 
+/** Work that seals: `claims` is the byte of the native call that says whether it may have claimed anything yet. */
+interface Claiming {
+  readonly claims: Uint8Array;
+  readonly settled: Promise<void>;
+}
+
 export class PackWriter {
   readonly #parts: NativeParts;
   #open: OpenPack | undefined;
   readonly #closing = new Set<Promise<void>>();
-  readonly #claiming = new Set<Promise<void>>();
+  readonly #claiming = new Set<Claiming>();
   #failures = 0;
   #lastFailure: unknown;
 
@@ -64,24 +70,28 @@ export class PackWriter {
   }
 
   /** Runs work that may claim blocks and then appends them. From its first claim on, another backup may count those blocks
-   *  as known: `flush` waits for all such work that has begun. */
-  async claiming<T>(work: () => Promise<T>): Promise<T> {
-    const running = work();
+   *  as known: `flush` waits for such work. It does not wait for work that still reads its source: nobody can have met a claim
+   *  of it, and the source may never answer. */
+  async claiming<T>(work: (claims: Uint8Array) => Promise<T>): Promise<T> {
+    const claims = new Uint8Array(1);
+    const running = work(claims);
     const settled = running.then(
       () => undefined,
       () => undefined,
     );
-    this.#claiming.add(settled);
+    const entry = { claims, settled };
+    this.#claiming.add(entry);
     try {
       return await running;
     } finally {
-      this.#claiming.delete(settled);
+      this.#claiming.delete(entry);
     }
   }
 
   /** Everything claimed or appended so far is durable when it resolves, unless `failures` has grown. */
   async flush(): Promise<void> {
-    await Promise.all(this.#claiming);
+    const begun = [...this.#claiming].filter(({ claims }) => claims[0] !== 0);
+    await Promise.all(begun.map(({ settled }) => settled));
     if (this.#open !== undefined) this.#close(this.#open);
     await Promise.all(this.#closing);
   }

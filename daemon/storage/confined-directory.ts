@@ -7,6 +7,7 @@ import { lstat, open, opendir, readlink, realpath, statfs } from 'node:fs/promis
 import { join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { isWithin } from '../base/paths.ts';
+import { inLane } from './lanes.ts';
 import { type Opened, OpenFiles } from './open-files.ts';
 
 /** Deeper folders are not looked into. */
@@ -35,7 +36,7 @@ export class ConfinedDirectory {
   private constructor(root: string, scheme: string) {
     this.root = root;
     this.url = `${scheme}://${root}`;
-    this.#files = new OpenFiles((path) => this.#open(path));
+    this.#files = new OpenFiles(root, (path) => this.#open(path));
   }
 
   /** REPOSITORY_MISSING where there is no folder. */
@@ -57,7 +58,9 @@ export class ConfinedDirectory {
       await this.#files.use(path, async (file) => {
         let done = 0;
         while (done < output.length) {
-          const { bytesRead } = await file.read(output, done, output.length - done, position + done);
+          const { bytesRead } = await inLane(this.root, () =>
+            file.read(output, done, output.length - done, position + done),
+          );
           if (bytesRead === 0)
             throw new Fault('OBJECT_MISSING', `Cannot read "${path}": it ends at byte ${position + done}`);
           done += bytesRead;
@@ -71,7 +74,7 @@ export class ConfinedDirectory {
   async evidence(key: string): Promise<{ sizeBytes: number; mark: string } | undefined> {
     const path = this.#pathOf(key);
     try {
-      const { size, mtimeNs, ino } = await lstat(path, { bigint: true });
+      const { size, mtimeNs, ino } = await inLane(this.root, () => lstat(path, { bigint: true }));
       return { sizeBytes: Number(size), mark: `${size}-${mtimeNs}-${ino}` };
     } catch (thrown) {
       const fault = storageFault('look at', path, thrown);
@@ -93,7 +96,7 @@ export class ConfinedDirectory {
   }
 
   async requireHere(): Promise<void> {
-    await lstat(this.root).catch((thrown: unknown) => {
+    await inLane(this.root, () => lstat(this.root)).catch((thrown: unknown) => {
       throw new Fault('REPOSITORY_MISSING', `Cannot use "${this.root}": ${errnoOf(thrown) ?? 'it fails'}`, {
         cause: thrown,
       });
@@ -101,7 +104,7 @@ export class ConfinedDirectory {
   }
 
   async freeBytes(): Promise<number | undefined> {
-    const { bavail, bsize } = await statfs(this.root);
+    const { bavail, bsize } = await inLane(this.root, () => statfs(this.root));
     return bavail * bsize;
   }
 
@@ -114,19 +117,25 @@ export class ConfinedDirectory {
     const path = container === '' ? this.root : this.#pathOf(container);
     let folder: Awaited<ReturnType<typeof opendir>>;
     try {
-      if (!isWithin(await realpath(path), this.root)) return;
-      folder = await opendir(path);
+      if (!isWithin(await inLane(this.root, () => realpath(path)), this.root)) return;
+      folder = await inLane(this.root, () => opendir(path));
     } catch (thrown) {
       const fault = storageFault('list', path, thrown);
       if (fault.code === 'OBJECT_MISSING') return;
       throw fault;
     }
-    for await (const entry of folder) {
-      const { name } = entry;
-      if (entry.isDirectory()) yield { container, name, sizeBytes: -1 };
-      if (!entry.isFile()) continue;
-      const stats = await lstat(join(path, name)).catch(() => undefined);
-      if (stats?.isFile() === true) yield { container, name, sizeBytes: stats.size };
+    try {
+      for (;;) {
+        const entry = await inLane(this.root, () => folder.read());
+        if (entry === null) return;
+        const { name } = entry;
+        if (entry.isDirectory()) yield { container, name, sizeBytes: -1 };
+        if (!entry.isFile()) continue;
+        const stats = await inLane(this.root, () => lstat(join(path, name))).catch(() => undefined);
+        if (stats?.isFile() === true) yield { container, name, sizeBytes: stats.size };
+      }
+    } finally {
+      await folder.close();
     }
   }
 

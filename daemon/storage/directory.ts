@@ -21,7 +21,7 @@ import {
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { syncFolder } from '../base/files.ts';
-import { inLane } from './lanes.ts';
+import { inLane, Turns } from './lanes.ts';
 import { OpenFiles } from './open-files.ts';
 import type { Storage, Upload } from './storage.ts';
 
@@ -51,10 +51,12 @@ class DirectoryUpload implements Upload {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #files: OpenFiles;
+  readonly #commits: Turns;
   #ended = false;
 
-  constructor(root: string, path: string, file: FileHandle, files: OpenFiles) {
+  constructor(root: string, path: string, file: FileHandle, files: OpenFiles, commits: Turns) {
     this.#files = files;
+    this.#commits = commits;
     this.#root = root;
     this.#path = path;
     this.#file = file;
@@ -64,7 +66,7 @@ class DirectoryUpload implements Upload {
     try {
       let done = 0;
       while (done < bytes.length) {
-        const { bytesWritten } = await inLane(() =>
+        const { bytesWritten } = await inLane(this.#root, () =>
           this.#file.write(bytes, done, bytes.length - done, position + done),
         );
         done += bytesWritten;
@@ -77,7 +79,7 @@ class DirectoryUpload implements Upload {
   async commit(key: string): Promise<void> {
     const path = join(this.#root, key);
     try {
-      await inLane(() => this.#name(path));
+      await this.#commits.take(() => inLane(this.#root, () => this.#name(path)));
     } catch (thrown) {
       await this.abort();
       throw storageFault('store', path, thrown);
@@ -95,7 +97,7 @@ class DirectoryUpload implements Upload {
   }
 
   async abort(): Promise<void> {
-    await inLane(() => this.#remove());
+    await inLane(this.#root, () => this.#remove());
   }
 
   async #remove(): Promise<void> {
@@ -110,10 +112,13 @@ export class DirectoryStorage implements Storage {
   readonly #root: string;
   /** Name of the folder for what is being written; each user of the storage has its own. */
   readonly #workshop: string;
-  readonly #files = new OpenFiles();
+  readonly #files: OpenFiles;
+  /** One at a time: each waits long for its disk, and what is written meanwhile needs a lane too. */
+  readonly #commits = new Turns();
 
   private constructor(root: string, workshop: string) {
     this.#root = root;
+    this.#files = new OpenFiles(root);
     this.url = `file://${root}`;
     this.#workshop = join(root, 'tmp', workshop);
   }
@@ -121,12 +126,12 @@ export class DirectoryStorage implements Storage {
   /** `user`: a name that no other user of this storage has at the same time; what a crash of the same user left is removed. */
   static async open(root: string, user: string): Promise<DirectoryStorage> {
     const storage = new DirectoryStorage(root, user);
-    await rm(storage.#workshop, { recursive: true, force: true }).catch(() => undefined);
+    await inLane(root, () => rm(storage.#workshop, { recursive: true, force: true })).catch(() => undefined);
     return storage;
   }
 
   async writable(): Promise<boolean> {
-    return inLane(() =>
+    return inLane(this.#root, () =>
       access(this.#root, constants.W_OK).then(
         () => this.#probe(),
         () => false,
@@ -149,7 +154,7 @@ export class DirectoryStorage implements Storage {
   }
 
   async freeBytes(): Promise<number | undefined> {
-    const { bavail, bsize } = await inLane(() => statfs(this.#root)).catch((thrown: unknown) => {
+    const { bavail, bsize } = await inLane(this.#root, () => statfs(this.#root)).catch((thrown: unknown) => {
       throw storageFault('look at', this.#root, thrown);
     });
     return bavail * bsize;
@@ -169,9 +174,15 @@ export class DirectoryStorage implements Storage {
   async upload(): Promise<Upload> {
     const path = join(this.#workshop, randomBytes(8).toString('hex'));
     try {
-      return await inLane(async () => {
+      return await inLane(this.#root, async () => {
         await mkdir(this.#workshop, { recursive: true });
-        return new DirectoryUpload(this.#root, path, await open(path, 'wx', 0o640), this.#files);
+        return new DirectoryUpload(
+          this.#root,
+          path,
+          await open(path, 'wx', 0o640),
+          this.#files,
+          this.#commits,
+        );
       });
     } catch (thrown) {
       const fault = storageFault('write to', path, thrown);
@@ -184,7 +195,7 @@ export class DirectoryStorage implements Storage {
   async get(key: string, limitBytes: number): Promise<Buffer> {
     const path = join(this.#root, key);
     try {
-      const { size } = await inLane(() => stat(path));
+      const { size } = await inLane(this.#root, () => stat(path));
       if (size > limitBytes)
         throw new Fault('STORAGE_FAILED', `Cannot read "${path}": it is larger than ${limitBytes} bytes`);
       const bytes = Buffer.alloc(size);
@@ -201,7 +212,7 @@ export class DirectoryStorage implements Storage {
       await this.#files.use(path, async (file) => {
         let done = 0;
         while (done < output.length) {
-          const { bytesRead } = await inLane(() =>
+          const { bytesRead } = await inLane(this.#root, () =>
             file.read(output, done, output.length - done, position + done),
           );
           if (bytesRead === 0)
@@ -216,7 +227,7 @@ export class DirectoryStorage implements Storage {
 
   async size(key: string): Promise<number | undefined> {
     try {
-      return (await inLane(() => stat(join(this.#root, key)))).size;
+      return (await inLane(this.#root, () => stat(join(this.#root, key)))).size;
     } catch (thrown) {
       const fault = storageFault('look at', join(this.#root, key), thrown);
       if (fault.code === 'OBJECT_MISSING') return undefined;
@@ -228,19 +239,23 @@ export class DirectoryStorage implements Storage {
     const path = join(this.#root, prefix);
     let folder: Awaited<ReturnType<typeof opendir>>;
     try {
-      folder = await inLane(() => opendir(path));
+      folder = await inLane(this.#root, () => opendir(path));
     } catch (thrown) {
       if (errnoOf(thrown) === 'ENOENT') return;
       throw storageFault('list', path, thrown);
     }
     try {
-      for await (const entry of folder) {
+      for (;;) {
+        const entry = await inLane(this.#root, () => folder.read());
+        if (entry === null) return;
         const key = `${prefix}${entry.name}`;
         if (entry.isDirectory()) yield* this.list(`${key}/`);
         else if (entry.isFile()) yield key;
       }
     } catch (thrown) {
       throw storageFault('list', path, thrown);
+    } finally {
+      await folder.close();
     }
   }
 
@@ -248,7 +263,7 @@ export class DirectoryStorage implements Storage {
     const path = join(this.#root, key);
     this.#files.forget(path);
     try {
-      await inLane(async () => {
+      await inLane(this.#root, async () => {
         await rm(path, { force: true });
         await syncFolder(dirname(path));
       });
@@ -260,7 +275,9 @@ export class DirectoryStorage implements Storage {
 
   async close(): Promise<void> {
     this.#files.clear();
-    await rm(this.#workshop, { recursive: true, force: true }).catch(() => undefined);
+    await inLane(this.#root, () => rm(this.#workshop, { recursive: true, force: true })).catch(
+      () => undefined,
+    );
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { inLane } from './lanes.ts';
 
 const openFilesMax = 64;
 /** How long an open file is taken to be still the one that has the name. */
@@ -23,11 +24,14 @@ interface OpenFile {
 }
 
 export class OpenFiles {
+  readonly #place: string;
   readonly #open: (path: string) => Promise<Opened>;
   /** The first is the one used longest ago. */
   readonly #files = new Map<string, OpenFile>();
 
-  constructor(open: (path: string) => Promise<Opened> = openFile) {
+  /** `place`: the root of the storage, whose lanes are used. */
+  constructor(place: string, open: (path: string) => Promise<Opened> = openFile) {
+    this.#place = place;
     this.#open = open;
   }
 
@@ -60,7 +64,7 @@ export class OpenFiles {
   #take(path: string): OpenFile {
     const known = this.#files.get(path);
     const now = performance.now();
-    const file = known ?? { opening: this.#open(path), users: 0, forgotten: false, checkedAtMs: now };
+    const file = known ?? { opening: this.#opened(path), users: 0, forgotten: false, checkedAtMs: now };
     file.users += 1;
     this.#files.delete(path);
     this.#files.set(path, file);
@@ -71,12 +75,16 @@ export class OpenFiles {
     return file;
   }
 
+  #opened(path: string): Promise<Opened> {
+    return inLane(this.#place, () => this.#open(path));
+  }
+
   async #forgetIfReplaced(path: string): Promise<void> {
     const file = this.#files.get(path);
     if (file === undefined || performance.now() - file.checkedAtMs < trustMs) return;
     file.checkedAtMs = performance.now();
     const opened = await file.opening.catch(() => undefined);
-    const now = await stat(path).catch(() => undefined);
+    const now = await inLane(this.#place, () => stat(path)).catch(() => undefined);
     if (now === undefined || now.ino !== opened?.inode) this.#drop(path, file);
   }
 

@@ -10,14 +10,18 @@ import { Fault } from '../base/faults.ts';
 import { syncFolder } from '../base/files.ts';
 import { isWithin } from '../base/paths.ts';
 import { storageFault } from './directory.ts';
+import { inLane } from './lanes.ts';
 
 /** One file in the making. Several writes may be under way. */
 export class StagedFile {
   readonly path: string;
+  readonly #place: string;
   readonly #file: FileHandle;
   #closed = false;
 
-  constructor(path: string, file: FileHandle) {
+  /** `place`: the root of the storage, whose lanes are used. */
+  constructor(place: string, path: string, file: FileHandle) {
+    this.#place = place;
     this.path = path;
     this.#file = file;
   }
@@ -25,7 +29,9 @@ export class StagedFile {
   async write(position: number, bytes: Uint8Array): Promise<void> {
     try {
       for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await this.#file.write(bytes, done, bytes.length - done, position + done);
+        const { bytesWritten } = await inLane(this.#place, () =>
+          this.#file.write(bytes, done, bytes.length - done, position + done),
+        );
         done += bytesWritten;
       }
     } catch (thrown) {
@@ -37,7 +43,9 @@ export class StagedFile {
   async read(position: number, output: Uint8Array): Promise<number> {
     let done = 0;
     while (done < output.length) {
-      const { bytesRead } = await this.#file.read(output, done, output.length - done, position + done);
+      const { bytesRead } = await inLane(this.#place, () =>
+        this.#file.read(output, done, output.length - done, position + done),
+      );
       if (bytesRead === 0) break;
       done += bytesRead;
     }
@@ -46,7 +54,7 @@ export class StagedFile {
 
   /** Makes the file that long; what was never written is zeros. */
   async resize(sizeBytes: number): Promise<void> {
-    await this.#file.truncate(sizeBytes).catch((thrown: unknown) => {
+    await inLane(this.#place, () => this.#file.truncate(sizeBytes)).catch((thrown: unknown) => {
       throw storageFault('write to', this.path, thrown);
     });
   }
@@ -54,7 +62,7 @@ export class StagedFile {
   /** Makes the bytes durable, and ends the writing. */
   async seal(): Promise<void> {
     try {
-      await this.#file.datasync();
+      await inLane(this.#place, () => this.#file.datasync());
       await this.close();
     } catch (thrown) {
       throw storageFault('store', this.path, thrown);
@@ -64,12 +72,12 @@ export class StagedFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#file.close();
+    await inLane(this.#place, () => this.#file.close());
   }
 
   async discard(): Promise<void> {
     await this.close().catch(() => undefined);
-    await rm(this.path, { force: true }).catch(() => undefined);
+    await inLane(this.#place, () => rm(this.path, { force: true })).catch(() => undefined);
   }
 }
 
@@ -89,8 +97,10 @@ export class Staging {
   static async open(root: string, place: string, fileMode: number): Promise<Staging> {
     const folder = join(root, place);
     try {
-      await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await inLane(root, async () => {
+        await rm(folder, { recursive: true, force: true });
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+      });
     } catch (thrown) {
       throw storageFault('write to', folder, thrown);
     }
@@ -100,10 +110,10 @@ export class Staging {
   async create(name: string): Promise<StagedFile> {
     const path = join(this.#folder, name);
     try {
-      const file = await open(path, 'wx+', this.#fileMode);
+      const file = await inLane(this.#root, () => open(path, 'wx+', this.#fileMode));
       // The mask of the process must not take from the group what is promised to it.
-      await file.chmod(this.#fileMode);
-      return new StagedFile(path, file);
+      await inLane(this.#root, () => file.chmod(this.#fileMode));
+      return new StagedFile(this.#root, path, file);
     } catch (thrown) {
       throw storageFault('write to', path, thrown);
     }
@@ -112,15 +122,16 @@ export class Staging {
   /** Gives a sealed file its name in `folder`, below the root. */
   async publish(name: string, folder: string, as: string): Promise<void> {
     const target = join(this.#root, folder, as);
-    await rename(join(this.#folder, name), target).catch((thrown: unknown) => {
+    await inLane(this.#root, () => rename(join(this.#folder, name), target)).catch((thrown: unknown) => {
       throw storageFault('store', target, thrown);
     });
   }
 
   /** Gives a file in the making the name of another one. */
   async rename(from: string, to: string): Promise<void> {
-    await rename(join(this.#folder, from), join(this.#folder, to)).catch((thrown: unknown) => {
-      throw storageFault('store', join(this.#folder, to), thrown);
+    const target = join(this.#folder, to);
+    await inLane(this.#root, () => rename(join(this.#folder, from), target)).catch((thrown: unknown) => {
+      throw storageFault('store', target, thrown);
     });
   }
 
@@ -128,8 +139,14 @@ export class Staging {
   async copy(from: string, to: string): Promise<void> {
     const target = join(this.#folder, to);
     try {
-      await copyFile(join(this.#folder, from), target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-      const file = new StagedFile(target, await open(target, 'r+'));
+      const file = await inLane(this.#root, async () => {
+        await copyFile(
+          join(this.#folder, from),
+          target,
+          constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE,
+        );
+        return new StagedFile(this.#root, target, await open(target, 'r+'));
+      });
       await file.seal();
     } catch (thrown) {
       throw storageFault('store', target, thrown);
@@ -140,26 +157,30 @@ export class Staging {
   async makeFolder(folder: string, mode: number): Promise<void> {
     const path = join(this.#root, folder);
     try {
-      const made = await mkdir(path, { recursive: true, mode });
-      if (!isWithin(await realpath(path), await realpath(this.#root)))
-        throw new Fault('STORAGE_FAILED', `Cannot use the folder "${path}": it leads outside`);
-      if (made !== undefined) await chmod(path, mode);
-      for (let at = path; at !== this.#root && at.startsWith(this.#root); at = dirname(at))
-        await syncFolder(dirname(at));
+      await inLane(this.#root, () => this.#makeDurable(path, mode));
     } catch (thrown) {
       throw storageFault('make the folder', path, thrown);
     }
   }
 
+  async #makeDurable(path: string, mode: number): Promise<void> {
+    const made = await mkdir(path, { recursive: true, mode });
+    if (!isWithin(await realpath(path), await realpath(this.#root)))
+      throw new Fault('STORAGE_FAILED', `Cannot use the folder "${path}": it leads outside`);
+    if (made !== undefined) await chmod(path, mode);
+    for (let at = path; at !== this.#root && at.startsWith(this.#root); at = dirname(at))
+      await syncFolder(dirname(at));
+  }
+
   /** Makes the names in a folder below the root durable. */
   async syncFolder(folder: string): Promise<void> {
-    await syncFolder(join(this.#root, folder)).catch((thrown: unknown) => {
+    await inLane(this.#root, () => syncFolder(join(this.#root, folder))).catch((thrown: unknown) => {
       throw storageFault('store', join(this.#root, folder), thrown);
     });
   }
 
   /** Removes what was not published. */
   async close(): Promise<void> {
-    await rm(this.#folder, { recursive: true, force: true }).catch(() => undefined);
+    await inLane(this.#root, () => rm(this.#folder, { recursive: true, force: true })).catch(() => undefined);
   }
 }

@@ -27,11 +27,12 @@ export class StateFiles {
   /** Name to size; the first is the one used longest ago. */
   readonly #sizes = new Map<string, number>();
   readonly #making = new Map<string, Promise<void>>();
-  readonly #files = new OpenFiles();
+  readonly #files: OpenFiles;
   #total = 0;
 
   private constructor(folder: string, bytesMax: number) {
     this.#folder = folder;
+    this.#files = new OpenFiles(folder);
     this.#bytesMax = bytesMax;
   }
 

@@ -10,7 +10,7 @@ let files: OpenFiles;
 
 beforeEach(async () => {
   folder = await temporaryFolder();
-  files = new OpenFiles();
+  files = new OpenFiles(folder);
 });
 
 afterEach(async () => {

@@ -28,8 +28,10 @@ export const endedReport = (record: JobRecord): JobReport => ({
   limitBytesPerSecond: 0,
 });
 
-/** Measures a rate over the last few seconds, so that it follows what happens now. */
+/** Measures a rate over the last few seconds, so that it follows what happens now; where bytes come more rarely, over the time from
+ *  one arrival to the next. Promises: it is 0 soon after nothing comes any more. */
 export class RateMeter {
+  /** The first is the newest that is as old as the span, where there is one. */
   readonly #samples: { atMs: number; bytes: number }[] = [];
   readonly #spanMs = 5000;
 
@@ -38,13 +40,16 @@ export class RateMeter {
     // A sample every tenth of a second is enough, however often progress is reported.
     if (last !== undefined && atMs - last.atMs < 100) last.bytes = bytes;
     else this.#samples.push({ atMs, bytes });
-    while ((this.#samples[0]?.atMs ?? atMs) < atMs - this.#spanMs) this.#samples.shift();
+    while ((this.#samples[1]?.atMs ?? atMs) <= atMs - this.#spanMs) this.#samples.shift();
   }
 
   bytesPerSecond(nowMs: number): number {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);
     if (first === undefined || last === undefined || nowMs <= first.atMs) return 0;
+    // Half as long again as the last few took: what comes so late does not come.
+    const silentMs = nowMs - last.atMs;
+    if (silentMs > 1.5 * Math.max(this.#spanMs, last.atMs - first.atMs)) return 0;
     return Math.round(((last.bytes - first.bytes) * 1000) / (nowMs - first.atMs));
   }
 }

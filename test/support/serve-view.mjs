@@ -1,17 +1,20 @@
-/** A process that serves one image file through the view until it is killed: node serve-view.mjs VIEW-DIRECTORY IMAGE-FILE.
- *  Prints one line of JSON when the view is there. On SIGUSR2 it leaves by process.exit, without closing anything. Uses the
+/** A process that serves one image file through the view until it is killed: node serve-view.mjs VIEW-DIRECTORY IMAGE-FILE [PAUSE].
+ *  PAUSE: milliseconds that each read of 256 KiB takes longer, one after the other. Prints one line of JSON when the view is there. On SIGUSR2 it leaves by process.exit, without closing anything. Uses the
  *  built daemon, because node can't run TypeScript. */
 
 import { open } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { openView } from '../../dist/daemon/view/view.js';
 import { native, readerProgram } from '../../dist/native/native.js';
 
 const slotBytes = 256 * 1024;
-const [viewDirectory, imageFile] = process.argv.slice(2);
+const [viewDirectory, imageFile, pause] = process.argv.slice(2);
 const file = await open(imageFile);
 const { size } = await file.stat();
+let turn = Promise.resolve();
 const image = {
   read: async (offset, output) => {
+    await (turn = turn.then(() => wait(Number(pause ?? 0))));
     const { bytesRead } = await file.read(output, 0, output.length, offset);
     output.fill(0, bytesRead);
     return [];

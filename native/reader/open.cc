@@ -5,7 +5,7 @@ namespace reader {
 
 namespace {
 
-constexpr Open kReaders[] = {OpenExt, OpenXfs};
+constexpr Open kReaders[] = {OpenExt, OpenXfs, OpenFat};
 
 }  // namespace
 

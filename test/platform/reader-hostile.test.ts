@@ -65,6 +65,8 @@ test.each([
   ['ext3', ['-b', '1024'], 24],
   ['ext4', [], 24],
   ['xfs', ['-m', 'crc=0'], 310],
+  ['vfat', ['-F', '16', '-s', '1'], 24],
+  ['vfat', ['-F', '32', '-s', '1'], 40],
 ] as const)(
   'bits that flipped in %s made with %j never end a reader',
   { timeout: 120_000 },
@@ -101,6 +103,9 @@ test.each([
         ].join('\n'),
       );
       execFileSync('mkfs.xfs', ['-q', '-f', ...options, '-p', `${folder}/proto`, image], { stdio: 'ignore' });
+    } else if (kind === 'vfat') {
+      run('mkfs.vfat', ...options, image);
+      run('mcopy', '-i', image, '-s', `${content}/a`, `${content}/large`, '::/');
     } else run(`mkfs.${kind}`, '-q', '-F', ...options, '-d', content, image);
     const whole = readFileSync(image);
     const used: number[] = [];

@@ -21,6 +21,8 @@ export interface MountOrder {
   readonly directory: string;
   readonly partition: number | null;
   readonly project: string;
+  /** Whose folder it must be; null: an administrator may name any. */
+  readonly ownerUid: number | null;
 }
 
 function requireView(services: Services): View {
@@ -75,7 +77,14 @@ export async function mountBackup(
     begin: (changes) => changes.put('mounts', mount),
     run: async () => {
       const { image_path: imagePath, partition } = mount;
-      const made = await mountFileSystem({ imagePath, directory, partition, forbidden, onStep });
+      const made = await mountFileSystem({
+        imagePath,
+        directory,
+        partition,
+        ownerUid: order.ownerUid,
+        forbidden,
+        onStep,
+      });
       mount = { ...mount, ...made };
       return { ...made, backup_id: backup.id };
     },

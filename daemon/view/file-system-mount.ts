@@ -10,9 +10,10 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { Fault } from '../base/faults.ts';
 import { loopGoneTimeoutMs } from '../base/limits.ts';
-import { mountedAt } from '../base/mount-table.ts';
+import { mountedAt, readMountTable } from '../base/mount-table.ts';
 import { isWithin } from '../base/paths.ts';
 import { runCommand } from './commands.ts';
+import { holdFolder } from './held-folder.ts';
 import { attachLoop, backingFile, detachLoop, findLoops } from './loop-devices.ts';
 import { chooseVolume, fileSystemAt } from './partitions.ts';
 import { checkEmptyFolder, unusable } from './stale-mounts.ts';
@@ -30,6 +31,8 @@ export interface MountWish {
   readonly imagePath: string;
   readonly directory: string;
   readonly partition: number | null;
+  /** Whose folder it must be; null: anybody's. */
+  readonly ownerUid: number | null;
   /** Folders that must not be mounted in: the view, the state of the daemon. */
   readonly forbidden: readonly string[];
   /** Called before anything is made, after the loop device is, and after the mount; awaited. */
@@ -67,7 +70,7 @@ export async function mountFileSystem(wish: MountWish): Promise<FileSystemMount>
   mount = { ...mount, loop_device: loopDevice };
   try {
     await wish.onStep(mount);
-    mount = { ...mount, file_system: await mountDevice(loopDevice, directory, wish.imagePath) };
+    mount = { ...mount, file_system: await mountDevice(loopDevice, directory, wish) };
     await wish.onStep(mount);
     return mount;
   } catch (thrown) {
@@ -92,7 +95,11 @@ export async function checkMountPoint(directory: string, forbidden: readonly str
   return path;
 }
 
-async function mountDevice(loopDevice: string, directory: string, imagePath: string): Promise<string> {
+async function mountDevice(
+  loopDevice: string,
+  directory: string,
+  { imagePath, ownerUid }: MountWish,
+): Promise<string> {
   const fileSystem = await fileSystemAt(loopDevice);
   if (fileSystem === undefined || !isKnown(fileSystem)) {
     const what =
@@ -102,13 +109,23 @@ async function mountDevice(loopDevice: string, directory: string, imagePath: str
     });
   }
   const options = ['ro', 'nosuid', 'nodev', 'noexec', ...(kinds[fileSystem] ?? [])].join(',');
-  const { ok, complaint } = await runCommand('mount', '-t', fileSystem, '-o', options, loopDevice, directory);
-  if (!ok) throw failed(directory, complaint);
+  const held = await holdFolder(directory, ownerUid);
+  try {
+    // As it is: the path leads to the folder that is held, and would not when it is made canonical.
+    const words = ['-c', '-t', fileSystem, '-o', options, loopDevice, held.path];
+    const { ok, complaint } = await runCommand('mount', ...words);
+    if (!ok) throw failed(directory, complaint);
+  } finally {
+    await held.close();
+  }
   // A file system known by its own id (btrfs) may come from another device that has the same id: a copy, or the original.
   // A loop device may have been given to another file meanwhile, by whoever else may do that.
   const top = await mountedAt(directory);
   if (top?.source === loopDevice && (await backingFile(loopDevice)) === imagePath) return fileSystem;
   if (top?.type === fileSystem) await runCommand('umount', directory);
+  // The folder may have been moved since: wherever it is now, nothing of ours stays on it.
+  for (const entry of await readMountTable())
+    if (entry.source === loopDevice) await runCommand('umount', entry.directory);
   throw failed(directory, `the kernel took the file system from "${top?.source ?? 'nowhere'}" instead`);
 }
 

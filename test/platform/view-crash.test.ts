@@ -71,6 +71,7 @@ test('after kill -9 with a file system mounted on it everything is cleaned up in
     directory: target,
     partition: null,
     forbidden: [],
+    ownerUid: null,
     onStep: async () => undefined,
   });
   const held = await open(imagePath);
@@ -102,6 +103,7 @@ test('a loop device is given back although the view was detached before it', asy
     directory: target,
     partition: null,
     forbidden: [],
+    ownerUid: null,
     onStep: async () => undefined,
   });
   await end('SIGKILL');

@@ -1,5 +1,6 @@
 /** File systems inside images of the view, mounted by the kernel through FUSE and a loop device. */
 
+import { chownSync, renameSync, symlinkSync } from 'node:fs';
 import { type FileHandle, mkdir, mkdtemp, open, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,14 +60,24 @@ async function show(path: string): Promise<string> {
   return view.imagePath(backupId);
 }
 
-async function mountAt(imagePath: string, partition: number | null = null, directory = target) {
+async function mountAt(
+  imagePath: string,
+  partition: number | null = null,
+  directory = target,
+  ownerUid: number | null = null,
+  onStep: () => void = () => undefined,
+) {
   const steps: FileSystemMount[] = [];
   const mount = await mountFileSystem({
     imagePath,
     directory,
     partition,
+    ownerUid,
     forbidden: [join(folder, 'view')],
-    onStep: async (step) => void steps.push(step),
+    onStep: async (step) => {
+      steps.push(step);
+      onStep();
+    },
   });
   mounts.push(mount);
   return { mount, steps };
@@ -185,6 +196,7 @@ test('a step that can not be recorded undoes the mount', async () => {
       directory: target,
       partition: null,
       forbidden: [],
+      ownerUid: null,
       onStep: async () => {
         if (step++ === at) throw new Error('the catalog is full');
       },
@@ -216,6 +228,36 @@ test('a folder that can not be mounted on is refused', async () => {
   }
   expect(codes).toEqual(Array.from({ length: 6 }, () => 'MOUNT_POINT_UNUSABLE'));
   expect(await findLoops((loop) => loop === imagePath)).toEqual([mount.loop_device]);
+});
+
+test('a folder that is exchanged for a link while the mount is made is not mounted on, nor is what the link leads to', async () => {
+  const imagePath = await show(await ext4Image());
+  const elsewhere = join(folder, 'elsewhere');
+  await mkdir(elsewhere);
+  const steps: (() => void)[] = [];
+  steps.push(
+    () => undefined,
+    // The loop device is there, and the mount comes next.
+    () => {
+      renameSync(target, `${target}.moved`);
+      symlinkSync(elsewhere, target);
+    },
+  );
+  const made = mountAt(imagePath, null, target, null, () => steps.shift()?.());
+  expect(await faultOf(made)).toMatchObject({ code: 'MOUNT_POINT_UNUSABLE' });
+  expect([await mountedAt(elsewhere), await mountedAt(`${target}.moved`)]).toEqual([undefined, undefined]);
+});
+
+test('who may mount at his own folders only has nothing mounted at those of others', async () => {
+  const imagePath = await show(await ext4Image());
+  chownSync(target, 70_001, 70_001);
+  expect(await faultOf(mountAt(imagePath, null, target, 70_002))).toMatchObject({
+    code: 'MOUNT_POINT_UNUSABLE',
+    message: expect.stringContaining('does not belong'),
+  });
+  expect(await mountedAt(target)).toBe(undefined);
+  await mountAt(imagePath, null, target, 70_001);
+  expect(await mountedAt(target)).toMatchObject({ type: 'ext4' });
 });
 
 test('a mount in use is busy, and goes lazily when the daemon stops', async () => {

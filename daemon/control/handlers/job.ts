@@ -66,7 +66,13 @@ export const jobHandlers = ({
     },
     mount: async ({ backup, directory, partition = null, project }, caller) => {
       await refuseForeignFolder(caller, directory);
-      const { mount, job } = await mountBackup(services, { backup, directory, partition, project });
+      const { mount, job } = await mountBackup(services, {
+        backup,
+        directory,
+        partition,
+        project,
+        ownerUid: caller.admin ? null : caller.uid,
+      });
       return { mount: presentMount(mount), job_id: job.id };
     },
     unmount: async ({ directory, project }) => ({

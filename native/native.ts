@@ -176,6 +176,9 @@ export interface FuseOptions {
   readonly onLookup: (token: number, parent: number, name: string) => void;
   readonly onReadFolder: (token: number, node: number) => void;
   readonly onReadLink: (token: number, node: number) => void;
+  /** Only for names that begin with `user.basalt.`. */
+  readonly onAttribute: (token: number, node: number, name: string) => void;
+  readonly onAttributeNames: (token: number, node: number) => void;
   readonly onOpen: (token: number, node: number) => void;
   /** All readers of an opened file have closed it. */
   readonly onForget: (node: number) => void;
@@ -206,6 +209,8 @@ export interface FuseSession {
     names: readonly { name: string; node: number; folder: boolean; link?: boolean }[],
   ): void;
   replyLink(token: number, target: string): void;
+  /** The value, or the names with a zero byte behind each; undefined where there is no such attribute. */
+  replyAttribute(token: number, value: string | undefined): void;
   replyOpen(token: number, errno: number): void;
   /** In place of any other reply. */
   replyError(token: number, errno: number): void;

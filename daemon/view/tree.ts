@@ -36,11 +36,17 @@ export interface OpenBackup {
   readonly manifest: Uint8Array;
 }
 
+/** A backup with what its extended attributes tell. */
+export interface ShownBackup extends ViewBackup {
+  readonly status: string;
+  readonly root_digest: string | null;
+}
+
 /** Where the tree comes from. Lists are answered at once, from what is in memory; only backups that can be read are listed. */
 export interface ViewSource {
   volumes(): Iterable<ViewVolume>;
   backups(volumeId: string): Iterable<ViewBackup>;
-  backup(backupId: string): ViewBackup | undefined;
+  backup(backupId: string): ShownBackup | undefined;
   open(backupId: string): Promise<OpenBackup>;
 }
 
@@ -153,6 +159,21 @@ export class Tree {
     if (place?.kind !== 'link') return undefined;
     const path = this.imagePath(place.backupId);
     return path && ['..', ...path.slice(0, -1)].join('/');
+  }
+
+  /** Extended attributes, by name: of the folder of a backup and all that is in it. */
+  attributes(node: number): ReadonlyMap<string, string> {
+    const place = this.#places.get(node);
+    const backup = place && 'backupId' in place ? this.#source.backup(place.backupId) : undefined;
+    if (backup === undefined) return new Map();
+    const { id, volume_id: volumeId, data_timestamp: dataTimestamp, status, root_digest: digest } = backup;
+    return new Map([
+      ['user.basalt.id', id],
+      ['user.basalt.volume_id', volumeId],
+      ['user.basalt.data_timestamp', dataTimestamp],
+      ['user.basalt.status', status],
+      ...(digest === null ? [] : ([['user.basalt.root_digest', digest]] as const)),
+    ]);
   }
 
   #byTime(): Map<string, ViewBackup> {

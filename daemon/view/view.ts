@@ -129,6 +129,8 @@ class ViewServer {
       onLookup: (token, parent, name) => this.#whenMounted(() => void this.#lookup(token, parent, name)),
       onReadFolder: (token, node) => this.#whenMounted(() => void this.#readFolder(token, node)),
       onReadLink: (token, node) => this.#whenMounted(() => this.#readLink(token, node)),
+      onAttribute: (token, node, name) => this.#whenMounted(() => this.#readAttribute(token, node, name)),
+      onAttributeNames: (token, node) => this.#whenMounted(() => this.#readAttribute(token, node)),
       onOpen: (token, node) => this.#whenMounted(() => this.#openFile(token, node)),
       onForget: (node) => this.#forget(node),
       onMiss: (token, node, offset, length, slot) => void this.#miss(token, node, offset, length, slot),
@@ -193,6 +195,17 @@ class ViewServer {
       const target = this.#tree.linkTarget(node);
       if (target === undefined) this.session.replyError(token, ENOENT);
       else this.session.replyLink(token, target);
+    } catch {
+      this.session.replyError(token, EIO);
+    }
+  }
+
+  /** One attribute, or the names of all. */
+  #readAttribute(token: number, node: number, name?: string): void {
+    try {
+      const values = this.#tree.attributes(node);
+      const names = () => [...values.keys()].map((key) => `${key}\0`).join('');
+      this.session.replyAttribute(token, name === undefined ? names() : values.get(name));
     } catch {
       this.session.replyError(token, EIO);
     }

@@ -85,6 +85,10 @@ void Deliver(Napi::Env env, Napi::Function, Bridge* bridge, FuseEvent* posted) {
       return bridge->Call("onReadFolder", {number(event->token), number(event->node)});
     case FuseEvent::Kind::readLink:
       return bridge->Call("onReadLink", {number(event->token), number(event->node)});
+    case FuseEvent::Kind::attribute:
+      return bridge->Call("onAttribute", {number(event->token), number(event->node), Napi::String::New(env, event->name)});
+    case FuseEvent::Kind::attributes:
+      return bridge->Call("onAttributeNames", {number(event->token), number(event->node)});
     case FuseEvent::Kind::open:
       return bridge->Call("onOpen", {number(event->token), number(event->node)});
     case FuseEvent::Kind::forget:
@@ -178,6 +182,11 @@ Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
   add("replyFolder", ReplyFolder);
   add("replyLink", [](Bridge* bridge, const Napi::CallbackInfo& info) {
     bridge->session->AnswerLink(TokenOf(info[0]), info[1].As<Napi::String>());
+  });
+  add("replyAttribute", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    if (!info[1].IsString()) return bridge->session->AnswerAttribute(TokenOf(info[0]), nullptr);
+    std::string value = info[1].As<Napi::String>();
+    bridge->session->AnswerAttribute(TokenOf(info[0]), &value);
   });
   add("replyOpen", [](Bridge* bridge, const Napi::CallbackInfo& info) {
     bridge->session->AnswerOpen(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));

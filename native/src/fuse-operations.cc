@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cmath>
+#include <string_view>
 
 #include "fuse-session.h"
 
@@ -14,6 +15,7 @@ namespace {
 // A backup never changes, but it may go: files are believed for long, the folders and links on the way to them for a second.
 constexpr double kFileSeconds = 3600;
 constexpr double kFolderSeconds = 1;
+constexpr std::string_view kAttributePrefix = "user.basalt.";
 constexpr uint32_t kBackgroundMax = 16;
 
 double SecondsOf(const FuseNodeInfo& info) { return info.folder || info.link ? kFolderSeconds : kFileSeconds; }
@@ -57,6 +59,10 @@ fuse_lowlevel_ops MakeOperations() {
     Of(request).ReadFolder(request, size, offset, *file);
   };
   table.readlink = [](fuse_req_t request, fuse_ino_t node) { Of(request).ReadLink(request, node); };
+  table.getxattr = [](fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
+    Of(request).Attribute(request, node, name, size);
+  };
+  table.listxattr = [](fuse_req_t request, fuse_ino_t node, size_t size) { Of(request).AttributeNames(request, node, size); };
   table.open = [](fuse_req_t request, fuse_ino_t node, fuse_file_info* file) { Of(request).Open(request, node, *file); };
   table.read = [](fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {
     Of(request).Read(request, node, size, offset, *file);
@@ -90,7 +96,7 @@ void FuseSession::Ask(fuse_req_t request, FuseEvent event, const fuse_file_info&
     std::lock_guard lock(mutex_);
     if (!stopping_) {
       event.token = nextToken_++;
-      pending_[event.token] = Pending{request, event.node, file};
+      pending_[event.token] = Pending{request, event.node, file, event.length};
       post_(std::move(event));
       return;
     }
@@ -224,6 +230,41 @@ void FuseSession::AnswerLink(uint64_t token, const std::string& target) {
   std::shared_lock alive(lifetime_);
   std::optional<Pending> pending = Take(token);
   if (pending) fuse_reply_readlink(pending->request, target.c_str());
+}
+
+void FuseSession::Attribute(fuse_req_t request, uint64_t node, const char* name, size_t size) {
+  // The kernel and its tools ask for many that are never ours.
+  if (!std::string_view(name).starts_with(kAttributePrefix)) {
+    fuse_reply_err(request, ENODATA);
+    return;
+  }
+  FuseEvent event{FuseEvent::Kind::attribute};
+  event.node = node;
+  event.name = name;
+  event.length = size;
+  Ask(request, std::move(event), fuse_file_info{});
+}
+
+void FuseSession::AttributeNames(fuse_req_t request, uint64_t node, size_t size) {
+  FuseEvent event{FuseEvent::Kind::attributes};
+  event.node = node;
+  event.length = size;
+  Ask(request, std::move(event), fuse_file_info{});
+}
+
+void FuseSession::AnswerAttribute(uint64_t token, const std::string* value) {
+  std::shared_lock alive(lifetime_);
+  std::optional<Pending> pending = Take(token);
+  if (!pending) return;
+  if (value == nullptr) {
+    fuse_reply_err(pending->request, ENODATA);
+  } else if (pending->size == 0) {
+    fuse_reply_xattr(pending->request, value->size());
+  } else if (value->size() > pending->size) {
+    fuse_reply_err(pending->request, ERANGE);
+  } else {
+    fuse_reply_buf(pending->request, value->data(), value->size());
+  }
 }
 
 void FuseSession::Open(fuse_req_t request, uint64_t node, const fuse_file_info& file) {

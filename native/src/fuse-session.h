@@ -29,7 +29,7 @@ namespace basalt {
 struct Failure;
 
 struct FuseEvent {
-  enum class Kind { lookup, readFolder, readLink, open, forget, miss, end, stopped };
+  enum class Kind { lookup, readFolder, readLink, attribute, attributes, open, forget, miss, end, stopped };
   Kind kind;
   uint64_t token = 0;
   uint64_t node = 0;  // for a lookup: the parent
@@ -109,6 +109,8 @@ class FuseSession {
   void AnswerNode(uint64_t token, const FuseNodeInfo* node);
   void AnswerFolder(uint64_t token, std::vector<FuseName> names);
   void AnswerLink(uint64_t token, const std::string& target);
+  // An extended attribute, or the names of all, each with a zero byte behind it; null where there is no such attribute.
+  void AnswerAttribute(uint64_t token, const std::string* value);
   void AnswerOpen(uint64_t token, int error);
   void AnswerError(uint64_t token, int error);
   void Fill(uint64_t token, int error);
@@ -123,6 +125,8 @@ class FuseSession {
   void OpenFolder(fuse_req_t request, uint64_t node, const fuse_file_info& file);
   void ReadFolder(fuse_req_t request, size_t size, off_t offset, const fuse_file_info& file);
   void ReadLink(fuse_req_t request, uint64_t node);
+  void Attribute(fuse_req_t request, uint64_t node, const char* name, size_t size);
+  void AttributeNames(fuse_req_t request, uint64_t node, size_t size);
   void Open(fuse_req_t request, uint64_t node, const fuse_file_info& file);
   void Read(fuse_req_t request, uint64_t node, size_t size, off_t offset, const fuse_file_info& file);
   void Release(const fuse_file_info& file);
@@ -136,6 +140,7 @@ class FuseSession {
     fuse_req_t request;
     uint64_t node;
     fuse_file_info file;
+    size_t size;  // of the caller's buffer, for an attribute
   };
   struct Handle {
     std::vector<FuseName> names;  // of a folder, as it was when it was opened

@@ -242,6 +242,29 @@ test('every backup has a link by its time, which goes with the backup', async ()
   expect(await codeOf(readlink(join(folder, 'view', 'disk')))).toBe('EINVAL');
 });
 
+test('the folder and the files of a backup say in extended attributes what it is', async () => {
+  const backup = await show(partitioned());
+  const script = [
+    'import os, json, sys',
+    'print(json.dumps({n: os.getxattr(sys.argv[1], n).decode() for n in os.listxattr(sys.argv[1])}))',
+  ].join('\n');
+  const attributesOf = async (path: string): Promise<unknown> =>
+    JSON.parse((await run('/usr/bin/python3', ['-c', script, path])).stdout);
+  for (const name of ['', 'volume.img', 'manifest.json', 'partitions', 'partitions/2.img'])
+    expect(await attributesOf(join(backup, name))).toEqual({
+      'user.basalt.id': backupId,
+      'user.basalt.volume_id': volumeId,
+      'user.basalt.data_timestamp': '2026-11-21T12:30:00.500Z',
+      'user.basalt.status': 'available',
+      'user.basalt.root_digest': 'd'.repeat(64),
+    });
+  expect(await attributesOf(dirname(backup))).toEqual({});
+  for (const name of ['user.basalt.other', 'user.other', 'security.capability']) {
+    const asked = run('/usr/bin/python3', ['-c', 'import os, sys; os.getxattr(*sys.argv[1:])', backup, name]);
+    await expect(asked).rejects.toThrow('No data available');
+  }
+});
+
 test('five hundred backups are listed without one of them being opened', async () => {
   let opened = 0;
   const image = generatedImage(seed, 16 * 1024 ** 4);

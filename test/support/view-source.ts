@@ -5,12 +5,12 @@ import { KiB } from '../../daemon/base/bytes.ts';
 import { systemClock } from '../../daemon/base/clock.ts';
 import { viewSlotBytes } from '../../daemon/base/limits.ts';
 import type { BackupImage, DamagedRange } from '../../daemon/repository/repository.ts';
-import type { ViewBackup, ViewVolume } from '../../daemon/view/names.ts';
-import type { ViewSource } from '../../daemon/view/tree.ts';
+import type { ViewVolume } from '../../daemon/view/names.ts';
+import type { ShownBackup, ViewSource } from '../../daemon/view/tree.ts';
 import { openView, type View } from '../../daemon/view/view.ts';
 import { native, readerProgram } from '../../native/native.ts';
 
-export interface FakeBackup extends ViewBackup {
+export interface FakeBackup extends ShownBackup {
   readonly image: BackupImage;
   readonly manifest: Uint8Array;
 }
@@ -79,6 +79,8 @@ export function fakeBackup(id: string, volumeId: string, image: BackupImage): Fa
     created_at: '2026-11-21T12:31:06.123Z',
     data_timestamp: '2026-11-21T12:30:00.500Z',
     size_bytes: image.sizeBytes,
+    status: 'available',
+    root_digest: 'd'.repeat(64),
     image,
     manifest: Buffer.from(JSON.stringify({ backup: id })),
   };

@@ -1,8 +1,10 @@
-/** The one way to write a small file: whole and durable, or not at all. Source: rename(2), fsync(2). */
+/** The one way to write a small file: whole and durable, or not at all; and the one to remove a file for sure. Source: rename(2),
+ *  fsync(2), unlink(2). */
 
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { errnoOf } from './faults.ts';
 
 /** Makes the names in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
@@ -12,6 +14,14 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** Removes a file; one that is not there is removed already. Not `rm`: where the kernel refuses with EPERM it tries rmdir, and
+ *  tells of that one's ENOTDIR, which sounds as if nothing had been there. */
+export async function removeFile(path: string): Promise<void> {
+  await unlink(path).catch((thrown: unknown) => {
+    if (errnoOf(thrown) !== 'ENOENT') throw thrown;
+  });
 }
 
 /** Replaces `path` by `bytes`. When it resolves they outlive a power cut; a crash leaves the old or the new file. */

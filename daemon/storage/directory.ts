@@ -20,7 +20,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
-import { syncFolder } from '../base/files.ts';
+import { removeFile, syncFolder } from '../base/files.ts';
 import { inLane, Turns } from './lanes.ts';
 import { OpenFiles } from './open-files.ts';
 import type { Storage, Upload } from './storage.ts';
@@ -264,7 +264,7 @@ export class DirectoryStorage implements Storage {
     this.#files.forget(path);
     try {
       await inLane(this.#root, async () => {
-        await rm(path, { force: true });
+        await removeFile(path);
         await syncFolder(dirname(path));
       });
     } catch (thrown) {

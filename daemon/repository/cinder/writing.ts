@@ -10,7 +10,7 @@ import type { Native } from '../../../native/native.ts';
 import { GiB } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { errnoOf, Fault } from '../../base/faults.ts';
-import { syncFolder } from '../../base/files.ts';
+import { removeFile, syncFolder } from '../../base/files.ts';
 import { isWithin } from '../../base/paths.ts';
 import { storageFault } from '../../storage/directory.ts';
 import { Staging } from '../../storage/staging.ts';
@@ -134,9 +134,9 @@ export class CinderWriting {
       throw new Fault('STORAGE_FAILED', `Cannot delete backup "${backupId}": "${folder}" leads outside`);
     const prefixes = new Set<string>();
     for await (const name of namesOf(folder, backupId)) prefixes.add(parseName(name)?.prefix ?? '');
-    for (const prefix of prefixes) await removeFile(join(folder, metadataName(prefix)));
+    for (const prefix of prefixes) await removeObject(join(folder, metadataName(prefix)));
     await syncFolder(folder);
-    for await (const name of namesOf(folder, backupId)) await removeFile(join(folder, name));
+    for await (const name of namesOf(folder, backupId)) await removeObject(join(folder, name));
     await syncFolder(folder);
   }
 }
@@ -175,8 +175,8 @@ const notThere = (thrown: unknown): undefined => {
   if (errnoOf(thrown) !== 'ENOENT') throw thrown;
 };
 
-async function removeFile(path: string): Promise<void> {
-  await rm(path, { force: true }).catch((thrown: unknown) => {
+async function removeObject(path: string): Promise<void> {
+  await removeFile(path).catch((thrown: unknown) => {
     throw storageFault('remove', path, thrown);
   });
 }

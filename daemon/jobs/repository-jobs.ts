@@ -217,11 +217,15 @@ export async function diffBackups(
   const manifests = [await repository.manifest(first.id), await repository.manifest(second.id)] as const;
   const extents: { offset: number; length: number }[] = [];
   let [changedBytes, count] = [0, 0];
-  for await (const range of repository.differences(...manifests)) {
+  try {
+    for await (const range of repository.differences(...manifests, signal)) {
+      changedBytes += range.length;
+      count += 1;
+      if (extents.length < diffExtentsMax) extents.push(range);
+    }
+  } catch (thrown) {
     if (signal.aborted) throw new Fault('CANCELLED', 'Cancelled the comparison: the client has gone');
-    changedBytes += range.length;
-    count += 1;
-    if (extents.length < diffExtentsMax) extents.push(range);
+    throw thrown;
   }
   return { extents, changed_bytes: changedBytes, truncated: count > extents.length };
 }

@@ -244,8 +244,13 @@ export interface Repository {
   manifests(): AsyncIterable<FoundManifest>;
   /** The backup does not exist any more when it resolves; its chunks stay until a sweep. */
   removeManifest(backupId: string): Promise<void>;
-  /** Changed extents between two images, found by walking where the digests differ; O(difference). */
-  differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }>;
+  /** Changed extents between two images, found by walking where the digests differ; O(difference).
+   *  An aborted signal ends it before the next page, also between two ranges, with the reason of the signal. */
+  differences(
+    a: BackupManifest,
+    b: BackupManifest,
+    signal: AbortSignal,
+  ): AsyncIterable<{ offset: number; length: number }>;
   /** Only in a Cinder repository that is written to. */
   readonly writes?: CinderWrites | undefined;
   /** From now on it is written to, where it was somebody else's; REPOSITORY_EXISTS where it is already. */

@@ -8,6 +8,8 @@ import type { Manifest } from '../../daemon/format/manifest.ts';
 import { fieldsOf, openTestRepository, temporaryFolder } from '../support/repository.ts';
 import { load, store } from '../support/stored-volume.ts';
 
+const never = new AbortController().signal;
+
 const sample = (): Buffer =>
   Buffer.concat([
     randomBytes(3 * MiB),
@@ -29,6 +31,37 @@ test.each([16, 32, 64, 128, 256])(
   },
 );
 
+test('a comparison ends before the next page once nobody wants it, also within one range', async () => {
+  const gone = new AbortController();
+  let [reads, comparing] = [0, false];
+  const folder = await temporaryFolder();
+  await using opened = await openTestRepository(folder, {
+    blockBytes: 16 * KiB,
+    wrap: (storage) => {
+      const read = storage.read.bind(storage);
+      storage.read = (key, position, output) => {
+        reads += 1;
+        // Whoever asked goes away while the first page is read.
+        if (comparing) gone.abort(new Error('gone'));
+        return read(key, position, output);
+      };
+      return storage;
+    },
+  });
+  // Five leaves each, and all of the volume differs: one range, which would come out at the end.
+  const a = await store(opened.repository, folder, randomBytes(40 * MiB));
+  const b = await store(opened.repository, folder, randomBytes(40 * MiB));
+  [reads, comparing] = [0, true];
+  const found: unknown[] = [];
+  const compare = async () => {
+    for await (const range of opened.repository.differences(a, b, gone.signal)) found.push(range);
+  };
+  await expect(compare()).rejects.toThrow('gone');
+  expect(found).toEqual([]);
+  // The two roots, and none of the ten leaves.
+  expect(reads).toBe(2);
+});
+
 test('a map of several levels is built, walked and compared', async () => {
   const folder = await temporaryFolder();
   await using opened = await openTestRepository(folder, { blockBytes: 16 * KiB });
@@ -44,7 +77,7 @@ test('a map of several levels is built, walked and compared', async () => {
   expect((await load(opened.repository, second)).bytes.equals(bytes)).toBe(true);
   const ranges = async (a: Manifest, b: Manifest) => {
     const found = [];
-    for await (const range of opened.repository.differences(a, b)) found.push(range);
+    for await (const range of opened.repository.differences(a, b, never)) found.push(range);
     return found;
   };
   const changed = [

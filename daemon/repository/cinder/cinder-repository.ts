@@ -155,8 +155,12 @@ export class CinderRepository implements Repository {
     return scanBackups(this.#chain, progress, signal);
   }
 
-  differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }> {
-    return differencesOf(this.#image, a, b);
+  differences(
+    a: BackupManifest,
+    b: BackupManifest,
+    signal: AbortSignal,
+  ): AsyncIterable<{ offset: number; length: number }> {
+    return differencesOf(this.#image, a, b, signal);
   }
 
   /** There is no index: what is kept to be faster goes, and comes again. */

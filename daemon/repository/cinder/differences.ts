@@ -12,6 +12,7 @@ export async function* differencesOf(
   parts: ChainParts,
   a: BackupManifest,
   b: BackupManifest,
+  signal: AbortSignal,
 ): AsyncIterable<{ offset: number; length: number }> {
   const [first, second] = [await listOf(parts, a), await listOf(parts, b)];
   if (first.chunkBytes !== second.chunkBytes) {
@@ -23,6 +24,7 @@ export async function* differencesOf(
   const count = Math.max(first.count, second.count);
   let start = -1;
   for (let from = 0; from < count; from += hashesAtOnce) {
+    signal.throwIfAborted();
     const length = Math.min(hashesAtOnce, count - from);
     const [one, other] = [await hashes(first, from, length), await hashes(second, from, length)];
     for (let number = 0; number < length; number += 1) {

@@ -176,16 +176,18 @@ async function readPage(cache: PageCache, address: Uint8Array): Promise<Uint8Arr
   }
 }
 
-/** Ranges in which two images differ, in order; where one is longer, what is behind the shorter one counts as different. */
+/** Ranges in which two images differ, in order; where one is longer, what is behind the shorter one counts as different.
+ *  Throws the reason of `signal` before the next page. */
 export async function* walkDifferences(
   cache: PageCache,
   a: MapRoot,
   b: MapRoot,
+  signal: AbortSignal,
 ): AsyncIterable<{ offset: number; length: number }> {
   const shorter = Math.min(a.sizeBytes, b.sizeBytes);
   const longer = Math.max(a.sizeBytes, b.sizeBytes);
   let last: { offset: number; length: number } | undefined;
-  for await (const range of allDifferences(cache, a, b, shorter, longer)) {
+  for await (const range of allDifferences(cache, a, b, { shorter, longer, signal })) {
     if (last !== undefined && last.offset + last.length === range.offset) {
       last.length += range.length;
       continue;
@@ -200,18 +202,13 @@ async function* allDifferences(
   cache: PageCache,
   a: MapRoot,
   b: MapRoot,
-  shorter: number,
-  longer: number,
+  { shorter, longer, signal }: { shorter: number; longer: number; signal: AbortSignal },
 ): AsyncIterable<{ offset: number; length: number }> {
   const height = Math.max(a.height, b.height);
-  for await (const piece of comparePages(
-    cache,
-    atHeight(a, height),
-    atHeight(b, height),
-    height,
-    0,
-    a.blockBytes,
-  )) {
+  for await (const piece of comparePages(cache, atHeight(a, height), atHeight(b, height), height, 0, {
+    blockBytes: a.blockBytes,
+    signal,
+  })) {
     if (piece.offset >= shorter) break;
     yield { offset: piece.offset, length: Math.min(piece.length, shorter - piece.offset) };
   }
@@ -235,16 +232,18 @@ async function* comparePages(
   b: Node,
   level: number,
   offset: number,
-  blockBytes: number,
+  about: { readonly blockBytes: number; readonly signal: AbortSignal },
 ): AsyncIterable<{ offset: number; length: number }> {
   if (a.height === b.height && Buffer.compare(a.address, b.address) === 0) return;
   if (isZero(a.address) && isZero(b.address)) return;
+  // Merged ranges come out only where they end: a signal is looked for at every page.
+  about.signal.throwIfAborted();
   const [pageA, pageB] = [await childrenOf(cache, a, level), await childrenOf(cache, b, level)];
-  const span = entrySpanBytes(level, blockBytes);
+  const span = entrySpanBytes(level, about.blockBytes);
   for (let number = 0; number < fanout; number += 1) {
     const start = offset + number * span;
     const [childA, childB] = [pageA(number), pageB(number)];
-    if (level > 1) yield* comparePages(cache, childA, childB, level - 1, start, blockBytes);
+    if (level > 1) yield* comparePages(cache, childA, childB, level - 1, start, about);
     else if (Buffer.compare(childA.address, childB.address) !== 0) yield { offset: start, length: span };
   }
 }

@@ -139,8 +139,12 @@ export class NativeRepository implements Repository {
     await this.#parts.storage.remove(noteKey(backupId)).catch(() => undefined);
   }
 
-  differences(a: BackupManifest, b: BackupManifest): AsyncIterable<{ offset: number; length: number }> {
-    return walkDifferences(this.#cache, rootOf(a), rootOf(b));
+  differences(
+    a: BackupManifest,
+    b: BackupManifest,
+    signal: AbortSignal,
+  ): AsyncIterable<{ offset: number; length: number }> {
+    return walkDifferences(this.#cache, rootOf(a), rootOf(b), signal);
   }
 
   async rebuildIndex(progress: Progress, signal: AbortSignal): Promise<{ key: string; reason: string }[]> {

@@ -261,8 +261,8 @@ async function closeView(view: View | undefined, services: Services, log: Logger
 }
 
 /** A limit beyond what the machine can give would only end in the kernel's hands. */
-function cappedMemory(limitBytes: number, log: Logger): number {
-  const usableBytes = usableMemory(machineMemory());
+async function cappedMemory(limitBytes: number, log: Logger): Promise<number> {
+  const usableBytes = usableMemory(await machineMemory());
   if (limitBytes <= usableBytes) return Math.floor(limitBytes / MiB) * MiB;
   log.warn({ limitBytes, usableBytes }, 'memory_limit is more than can be used here; it is capped');
   return usableBytes;
@@ -341,9 +341,9 @@ function openRepositories(
   return new Repositories({ catalog, clock: systemClock, initial, hold, parse: parseRepositoryUrl });
 }
 
-function shareMemory(effective: EffectiveSettings, log: Logger): Promise<MemoryShares> {
+async function shareMemory(effective: EffectiveSettings, log: Logger): Promise<MemoryShares> {
   const { values } = effective;
-  const sizes = regionSizes(cappedMemory(values.memory_limit, log));
+  const sizes = regionSizes(await cappedMemory(values.memory_limit, log));
   const regions = sizes.map((bytes) => native.allocateArena(bytes));
   return divideMemory(regions, systemClock, sharers(effective), values.view_dir !== null);
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { MiB } from '../base/bytes.ts';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { isWithin } from '../base/paths.ts';
+import { controlGroupMemory } from './control-group.ts';
 import { memoryLimitMin, type SettingName, type SettingRow, type Settings, settings } from './settings.ts';
 import { showSize } from './shapes.ts';
 
@@ -27,9 +28,8 @@ const socketPathBytesMax = 107;
 export const usableMemory = (machineBytes: number): number =>
   Math.floor(Math.min(machineBytes * 0.8, machineBytes - processBytes) / MiB) * MiB;
 
-/** Memory of this machine, or of the control group that the process runs in. */
-export const machineMemory = (): number =>
-  Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+/** Memory of this machine, or of the control groups that the process runs in. */
+export const machineMemory = async (): Promise<number> => Math.min(totalmem(), await controlGroupMemory());
 
 /** What the values say about each other. Pure. */
 export function checkTogether(values: Settings, machineBytes: number): Problem[] {
@@ -91,7 +91,10 @@ export async function checkSettings(values: Settings): Promise<Problem[]> {
   ];
   // A view that a crash left mounted answers ENOTCONN: the daemon clears it away, so it is not looked at here.
   const looked = await Promise.all(folders.map(([setting, path]) => folderProblem(setting, path)));
-  return [...checkTogether(values, machineMemory()), ...looked.filter((problem) => problem !== undefined)];
+  return [
+    ...checkTogether(values, await machineMemory()),
+    ...looked.filter((problem) => problem !== undefined),
+  ];
 }
 
 /** CONFIG_INVALID where `checkSettings` finds anything. */

@@ -5,7 +5,7 @@ namespace reader {
 
 namespace {
 
-constexpr Open kReaders[] = {OpenExt, OpenXfs, OpenFat};
+constexpr Open kReaders[] = {OpenExt, OpenXfs, OpenFat, OpenExfat};
 
 }  // namespace
 

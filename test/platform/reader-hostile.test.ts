@@ -16,7 +16,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Fault } from '../../daemon/base/faults.ts';
 import { type Reader, ReaderRefusal } from '../../daemon/view/browse/reader.ts';
 import type { FileAttributes } from '../../daemon/view/browse/wire.ts';
-import { folderForTest, run, sparseFile } from '../support/devices.ts';
+import { folderForTest, loopOver, run, sparseFile } from '../support/devices.ts';
 import { filesIn, openReader } from '../support/reader-images.ts';
 
 const MiB = 2 ** 20;
@@ -67,6 +67,7 @@ test.each([
   ['xfs', ['-m', 'crc=0'], 310],
   ['vfat', ['-F', '16', '-s', '1'], 24],
   ['vfat', ['-F', '32', '-s', '1'], 40],
+  ['exfat', ['-c', '512'], 24],
 ] as const)(
   'bits that flipped in %s made with %j never end a reader',
   { timeout: 120_000 },
@@ -106,6 +107,12 @@ test.each([
     } else if (kind === 'vfat') {
       run('mkfs.vfat', ...options, image);
       run('mcopy', '-i', image, '-s', `${content}/a`, `${content}/large`, '::/');
+    } else if (kind === 'exfat') {
+      run('mkfs.exfat', ...options, image);
+      const mount = folderForTest();
+      run('mount.exfat-fuse', loopOver(image), mount);
+      run('cp', '-r', `${content}/a`, `${content}/large`, mount);
+      run('umount', mount);
     } else run(`mkfs.${kind}`, '-q', '-F', ...options, '-d', content, image);
     const whole = readFileSync(image);
     const used: number[] = [];

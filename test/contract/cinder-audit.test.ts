@@ -231,6 +231,21 @@ test('every backup that a newer Cinder restores wrongly is named with its bytes,
   ]);
 });
 
+test('a backup of a volume that shrank is not named for what is wrong in its parent behind its end', async () => {
+  const bytes = randomBytes(4 * MiB);
+  const full = await back(bytes);
+  bytes.fill(0, 3 * MiB - 64 * KiB);
+  const zeroed = await back(bytes, full);
+  const across = await back(bytes.subarray(0, 3 * MiB), zeroed);
+  const before = await back(bytes.subarray(0, 2 * MiB), across);
+  const { wrongRestores, damages } = await audit();
+  expect(damages).toBe(0);
+  const named = new Map(wrongRestores.map(({ backupId, ranges }) => [backupId, ranges]));
+  expect(named.get(zeroed)).toEqual([{ offset: 3 * MiB - 64 * KiB, length: MiB + 64 * KiB }]);
+  expect(named.get(across)).toEqual([{ offset: 3 * MiB - 64 * KiB, length: 64 * KiB }]);
+  expect(named.has(before)).toBe(false);
+});
+
 test('a file that ends in zeros is noted, and no damage', async () => {
   const id = await back(Buffer.concat([randomBytes(MiB), Buffer.alloc(2 * MiB)]));
   const report = await audit();

@@ -11,6 +11,7 @@ import type { ObjectAuditParts } from './audit-objects.ts';
 import { type ChainParts, type Layer, readLayerAt, volumeBytesOf } from './chain.ts';
 import { metadataName } from './names.ts';
 import { type Place, placeOf } from './places.ts';
+import { Ranges } from './ranges.ts';
 
 export type AuditParts = ObjectAuditParts & ChainParts & { readonly pool: Pool };
 
@@ -176,8 +177,12 @@ class Audit {
     return layers;
   }
 
-  #addRestore({ layer, wrong, fileBytes, sizeBytes }: AuditedLayer): void {
+  #addRestore({ layer, wrong: inherited, fileBytes, sizeBytes }: AuditedLayer): void {
     const { backupId } = layer.place;
+    // What is wrong in a longer parent behind the end of this backup is none of its bytes; a note tells of that end. Its children
+    // inherit it all the same: they may be longer by a part of a block.
+    const wrong = new Ranges(inherited);
+    wrong.subtract(sizeBytes, Number.MAX_SAFE_INTEGER);
     if (!wrong.isEmpty) {
       this.#wrongCount += 1;
       const ranges = [...wrong].slice(0, rangesListedMax);

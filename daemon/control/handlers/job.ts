@@ -15,6 +15,12 @@ const eventGapMs = 200;
 const isSeen = ({ record: { kind } }: JobReport, { admin }: Caller): boolean =>
   admin || (kind !== 'check' && kind !== 'rebuild');
 
+const interrupted = (job: string): Fault =>
+  new Fault(
+    'INTERRUPTED',
+    `Interrupted job "${job}": the daemon stops, and the job goes on with its next start`,
+  );
+
 export const jobHandlers = ({
   services,
 }: HandlerParts): Some<
@@ -45,11 +51,7 @@ export const jobHandlers = ({
         caller.emit(presentJob(report));
       };
       const last = await jobs.watch(job, tell, caller.signal);
-      if (last.record.finished_at === null && !caller.signal.aborted)
-        throw new Fault(
-          'INTERRUPTED',
-          `Interrupted job "${job}": the daemon stops, and the job goes on with its next start`,
-        );
+      if (last.record.finished_at === null && !caller.signal.aborted) throw interrupted(job);
       return presentJob(last);
     },
     'job.cancel': async ({ job, project }, caller) => {
@@ -57,11 +59,10 @@ export const jobHandlers = ({
       return presentJob(await jobs.cancel(job));
     },
     'job.limit': async ({ job, rate, project }, caller) => {
-      if (found(job, project, caller).record.finished_at !== null) {
+      if (found(job, project, caller).record.finished_at !== null)
         throw new Fault('INVALID_ARGUMENT', `Cannot change the rate of job "${job}": it has ended`, {
           hint: 'List the jobs that have not: basaltctl job list --active',
         });
-      }
       return presentJob(jobs.limit(job, rate));
     },
     mount: async ({ backup, directory, partition = null, project }, caller) => {

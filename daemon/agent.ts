@@ -27,6 +27,7 @@ import { daemonHandlers } from './control/handlers/daemon.ts';
 import { eventHandlers } from './control/handlers/events.ts';
 import { fileHandlers } from './control/handlers/file.ts';
 import { jobHandlers } from './control/handlers/job.ts';
+import { mountHandlers } from './control/handlers/mount.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
 import { quotaHandlers } from './control/handlers/quota.ts';
 import { repositoryHandlers } from './control/handlers/repository.ts';
@@ -366,6 +367,7 @@ function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Log
       ...backupHandlers(parts),
       ...fileHandlers(parts),
       ...jobHandlers(parts),
+      ...mountHandlers(parts),
       ...eventHandlers(parts),
       ...quotaHandlers(parts),
       ...repositoryHandlers(parts),

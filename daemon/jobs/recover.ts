@@ -77,6 +77,7 @@ async function markInterrupted({ catalog, clock }: Local, job: JobRecord): Promi
 export async function resumeJobs(services: Services): Promise<{ id: string; kind: string; what: string }[]> {
   const { catalog, jobs } = services;
   const resumed: { id: string; kind: string; what: string }[] = [];
+  const adopted: Promise<void>[] = [];
   const unfinished = [...catalog.all('jobs')].filter(({ status }) => !jobStatus.hasEnded(status));
   unfinished.sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
   for (const job of unfinished) {
@@ -86,9 +87,11 @@ export async function resumeJobs(services: Services): Promise<{ id: string; kind
     const order = orderFor(services, record, job.plan, checkpoint);
     const occupied = occupiedByJob(services, job);
     if (occupied !== null) services.busyVolumes.add(occupied);
-    await jobs.adopt(record, order, checkpoint);
+    // Each is in line before the next one is; their records are flushed together.
+    adopted.push(jobs.adopt(record, order, checkpoint));
     resumed.push({ id: job.id, kind: job.kind, what: `Job "${job.id}" (${job.kind}) goes on` });
   }
+  await Promise.all(adopted);
   return resumed;
 }
 

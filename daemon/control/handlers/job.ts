@@ -1,11 +1,9 @@
-/** job.*, mount, unmount, view.list: one function a method. */
+/** job.*: one function a method. */
 
 import { Fault } from '../../base/faults.ts';
-import { mountBackup, unmountBackup } from '../../jobs/mount-job.ts';
 import type { JobReport } from '../../jobs/report.ts';
 import type { Caller } from '../dispatch.ts';
-import { refuseForeignFolder } from '../paths.ts';
-import { presentJob, presentListedJob, presentMount } from '../present.ts';
+import { presentJob, presentListedJob } from '../present.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
 /** Events of one job are at least so far apart, but for its last one. */
@@ -23,10 +21,8 @@ const interrupted = (job: string): Fault =>
 
 export const jobHandlers = ({
   services,
-}: HandlerParts): Some<
-  'job.list' | 'job.show' | 'job.watch' | 'job.cancel' | 'job.limit' | 'mount' | 'unmount' | 'view.list'
-> => {
-  const { jobs, clock, catalog } = services;
+}: HandlerParts): Some<'job.list' | 'job.show' | 'job.watch' | 'job.cancel' | 'job.limit'> => {
+  const { jobs, clock } = services;
   const found = (id: string, project: string, caller: Caller): JobReport => {
     const report = jobs.report(id);
     if (report.record.project_id === project && isSeen(report, caller)) return report;
@@ -65,23 +61,5 @@ export const jobHandlers = ({
         });
       return presentJob(jobs.limit(job, rate));
     },
-    mount: async ({ backup, directory, partition = null, project }, caller) => {
-      await refuseForeignFolder(caller, directory);
-      const { mount, job } = await mountBackup(services, {
-        backup,
-        directory,
-        partition,
-        project,
-        ownerUid: caller.admin ? null : caller.uid,
-      });
-      return { mount: presentMount(mount), job_id: job.id };
-    },
-    unmount: async ({ directory, project }) => ({
-      job_id: (await unmountBackup(services, directory, project)).id,
-    }),
-    'view.list': async ({ project }) => ({
-      view_dir: services.view()?.directory ?? null,
-      mounts: [...catalog.all('mounts')].filter(({ project_id }) => project_id === project).map(presentMount),
-    }),
   };
 };

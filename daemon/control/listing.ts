@@ -7,6 +7,11 @@ import type { BackupRecord } from '../catalog/records.ts';
 import { backupStatus } from '../catalog/statuses.ts';
 import type { CheckedParams } from '../protocol/methods.ts';
 
+/** A backup that was deleted is not there to be listed. */
+const shownStatuses = backupStatus.statuses.filter((status) => status !== 'deleted');
+/** openstackclient offers a word more to filter by, which is one of volumes: no backup is ever in it. */
+const filterStatuses: readonly string[] = [...shownStatuses, 'deleted', 'error_restoring'];
+
 const sortKeys = [
   'id',
   'name',
@@ -70,10 +75,9 @@ function requireKnownFilters(
   mayActFor: (project: string) => boolean,
 ): void {
   const { status, volume, project, all_projects } = params;
-  const statuses: readonly string[] = backupStatus.statuses;
-  if (status !== undefined && !statuses.includes(status)) {
+  if (status !== undefined && !filterStatuses.includes(status)) {
     throw new Fault('INVALID_ARGUMENT', `Cannot list backups of status "${status}": there is none`, {
-      hint: `A backup is one of: ${statuses.join(', ')}`,
+      hint: `A backup is one of: ${shownStatuses.join(', ')}`,
     });
   }
   if (volume === undefined) return;

@@ -64,7 +64,12 @@ export const changedExtents = z
     z.custom<readonly [offset: number, length: number]>(isPair, 'an extent is [offset, length] in bytes'),
   )
   .max(changedExtentsMax);
-export const limit = z.int().min(1).max(1000).default(1000);
+/** More than the daemon gives in one answer may be asked for. */
+export const limit = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1)
+  .default(1000);
 export const quota = z
   .int()
   .min(-1)

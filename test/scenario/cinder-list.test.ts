@@ -53,6 +53,9 @@ test('list: what is not there is an error and no empty list', async () => {
   await four(daemon);
   const fails = async (...words: string[]) => (await daemon.basaltctl('backup', 'list', ...words)).status;
   expect(await fails('--status', 'avialable')).toBe(64);
+  // openstackclient offers it, and no backup is ever in it.
+  expect(await idsOf(daemon, '--status', 'error_restoring')).toEqual([]);
+  expect(await idsOf(daemon, '--limit', '5000')).toHaveLength(4);
   expect(await fails('--volume', 'x')).toBe(66);
   expect(await fails('--volume', 'v', '--project', 'other')).toBe(66);
   expect(await fails('--marker', 'b')).toBe(64);

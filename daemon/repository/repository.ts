@@ -91,7 +91,7 @@ export class FullBackupNeeded extends Error {
   readonly offset: number;
 
   constructor(offset: number) {
-    super(`the backup must be a full one: zeros from byte ${offset} on can't be kept in an incremental one`);
+    super(`the backup must be a full one: from byte ${offset} on it can't be kept as an incremental one`);
     this.name = 'FullBackupNeeded';
     this.offset = offset;
   }

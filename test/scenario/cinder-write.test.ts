@@ -256,6 +256,28 @@ test('an incremental and the deletion of its parent at the same moment: one of t
   }
 });
 
+test('where Cinder deletes the parent while its child is made, the child becomes a full backup', async () => {
+  const daemon = await daemonForTest();
+  const { root, source, bytes } = await withCinder(daemon, { compression: 'none', object_bytes: MiB });
+  const parent = await backUp(daemon);
+  randomBytes(MiB).copy(bytes, 100_000);
+  writeFileSync(source, bytes);
+  const order = { volume: 'v', repository: 'cinder', incremental: true, rate: 2 * MiB };
+  const started = await daemon.call('backup.create', order);
+  await eventually('the child is half made', async () => {
+    const { bytes_done } = await daemon.call('job.show', { job: started.job_id });
+    return bytes_done >= 2 * MiB;
+  });
+  // A deletion that has begun: what makes it a backup is gone, what it was compared with is there yet.
+  const folder = join(root, parent.container ?? '');
+  const metadata = readdirSync(folder).find((name) => name.endsWith('_metadata'));
+  rmSync(join(folder, metadata ?? ''));
+  await daemon.done(started);
+  const child = await daemon.call('backup.show', { backup: started.backup.id });
+  expect(child).toMatchObject({ status: 'available', is_incremental: false, parent_id: null });
+  await expectRestored(daemon, root, child, bytes);
+});
+
 test('a parent that is renamed while its child is still being copied goes with its new name', async () => {
   const daemon = await daemonForTest();
   await withCinder(daemon, { compression: 'none' });

@@ -13,7 +13,13 @@ import { segmentBytes } from '../../base/limits.ts';
 import { Turns } from '../../base/turns.ts';
 import type { BackupManifest } from '../../format/manifest.ts';
 import type { StagedFile, Staging } from '../../storage/staging.ts';
-import type { BackupWriter, ManifestFields, SealSource, WriteCounts } from '../repository.ts';
+import {
+  type BackupWriter,
+  FullBackupNeeded,
+  type ManifestFields,
+  type SealSource,
+  type WriteCounts,
+} from '../repository.ts';
 import { type Cutter, FullCutter, IncrementalCutter, type Run, type Step, sliceBytes } from './cut.ts';
 import { objectText } from './documents.ts';
 import { objectName, prefixOf } from './names.ts';
@@ -157,6 +163,8 @@ export class CinderBackupWriter implements BackupWriter {
       new_bytes: counts.newBytes,
       stored_bytes: counts.storedBytes,
     };
+    // What Cinder's names would promise could not be read without the parent.
+    if (parent !== undefined && !(await parent.isThere())) throw new FullBackupNeeded(0);
     const ready = {
       ...fields,
       backup: {

@@ -10,6 +10,8 @@ export interface ParentHashes {
   /** `count` hashes from block `first` on, 32 bytes each. */
   take(first: number, count: number): Promise<Uint8Array>;
   close(): Promise<void>;
+  /** Asks the repository again: Cinder, or another host, may have deleted the parent meanwhile. */
+  isThere(): Promise<boolean>;
   /** The parent and its own parents. */
   readonly chain: readonly string[];
 }

@@ -168,6 +168,7 @@ async function parentFor(
       return output;
     },
     close: () => Promise.resolve(),
+    isThere: async () => (await find(parentId)) !== undefined,
   };
 }
 

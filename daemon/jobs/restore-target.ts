@@ -49,7 +49,9 @@ export async function openRestoreTarget(
     if (reopened !== undefined) return goOnInOwnFile(services, context, reopened, earlier, order);
   }
   if (own !== null && isPartialName(own)) await rm(own, { force: true });
-  const { sizeBytes, force } = order;
+  const { sizeBytes } = order;
+  // A restore that began as a new file was never allowed to write over one: what has the name by now is somebody else's.
+  const force = order.force && own === null;
   const onTemporary = context.journalTemporary;
   const target = await openTarget(services, order.url, { sizeBytes, force, onTemporary });
   try {

@@ -132,6 +132,19 @@ test('a name that somebody has taken meanwhile is not taken from him', async () 
   expect(partials(daemon)).toEqual([]);
 });
 
+test('nor where the restore was forced and its own file has gone: nothing of that name was there then', async () => {
+  const { daemon, backup } = await world();
+  const target = join(daemon.folder, 'new.out');
+  const { job_id } = await daemon.call('backup.restore', { backup, target, rate, force: true });
+  await untilByte(daemon, job_id, 0.3 * size);
+  await daemon.kill();
+  for (const name of partials(daemon)) rmSync(join(daemon.folder, name));
+  writeFileSync(target, noise(size + MiB, 5));
+  await daemon.start();
+  await daemon.failed(Promise.resolve({ job_id }), 'TARGET_EXISTS');
+  expect(firstDifference(readFileSync(target), noise(size + MiB, 5))).toBe(-1);
+});
+
 test('killed or stopped at any moments, restores end exact, to a new file and over an old one', async () => {
   const seed = Number(process.env['BASALT_RESUME_SEED'] ?? Date.now() % 2 ** 31);
   process.stdout.write(`resume-restore: seed ${seed}\n`);

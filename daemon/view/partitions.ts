@@ -62,7 +62,7 @@ export async function chooseVolume(
   if (wanted !== null) {
     const found = partitions.find(({ number }) => number === wanted);
     if (found !== undefined) return found;
-    throw unclear(`Cannot mount partition "${wanted}": there is no such partition`, partitions, []);
+    throw unclear(`Cannot use partition "${wanted}": there is no such partition`, partitions, []);
   }
   if (partitions.length === 0) return { number: null, offset: 0, sizeBytes: undefined };
   const kinds: (string | undefined)[] = [];
@@ -72,7 +72,7 @@ export async function chooseVolume(
   if (only !== undefined && candidates.length === 1) return only;
   const why =
     only === undefined ? 'no partition has a known file system' : 'several partitions could be meant';
-  throw unclear(`Cannot mount the image: ${why}`, partitions, kinds);
+  throw unclear(`Cannot tell which file system of the image is meant: ${why}`, partitions, kinds);
 }
 
 function unclear(

@@ -3,6 +3,7 @@
 
 #include "crc32c.h"
 #include "ext-volume.h"
+#include "posix-acl.h"
 
 namespace reader {
 
@@ -27,44 +28,36 @@ const char* PrefixOf(uint8_t index) {
   }
 }
 
-void Put(std::vector<uint8_t>* out, uint32_t value, size_t bytes) {
-  for (size_t at = 0; at < bytes; ++at) out->push_back(static_cast<uint8_t>(value >> (8 * at)));
-}
-
-// From the short form on disk to what getxattr(2) gives: acl(5), version 2.
-std::vector<uint8_t> OpenAcl(const Bytes& acl) {
+// From the short form on disk.
+std::string OpenAcl(const Bytes& acl) {
   if (acl.Le32(0) != 1) Damaged("an access list is damaged");
-  std::vector<uint8_t> out;
-  Put(&out, 2, 4);
+  PosixAcl out;
   for (size_t at = 4; at < acl.size();) {
     const uint16_t tag = acl.Le16(at);
-    const bool named = tag == 2 || tag == 8;
-    Put(&out, tag, 2);
-    Put(&out, acl.Le16(at + 2), 2);
-    Put(&out, named ? acl.Le32(at + 4) : ~0u, 4);
+    const bool named = PosixAcl::IsNamed(tag);
+    out.Add(tag, acl.Le16(at + 2), named ? acl.Le32(at + 4) : 0);
     at += named ? 8 : 4;
   }
-  return out;
+  return out.bytes();
 }
 
-std::vector<uint8_t> ValueOf(const ExtVolume& volume, const Bytes& values, const Bytes& entry) {
+std::string ValueOf(const ExtVolume& volume, const Bytes& values, const Bytes& entry) {
   const uint32_t size = entry.Le32(8);
   const uint32_t number = entry.Le32(4);
   if (size > kAttributeBytesMax) Damaged("an extended attribute is too large");
   if (number == 0) {
-    Bytes value = values.Sub(entry.Le16(2), size);
-    return {value.data(), value.data() + value.size()};
+    return values.Text(entry.Le16(2), size);
   }
   const ExtInode holder = volume.Inode(number);
   if (holder.flags() & kExtFlagInline || holder.size() < size) Damaged("an extended attribute is damaged");
-  std::vector<uint8_t> value(size);
-  ReadExtFile(volume, holder, 0, value.data(), size);
+  std::string value(size, '\0');
+  ReadExtFile(volume, holder, 0, reinterpret_cast<uint8_t*>(value.data()), size);
   return value;
 }
 
 // `entries`: from the first entry on; offsets of values count from the begin of `values`.
 void Collect(const ExtVolume& volume, const Bytes& entries, const Bytes& values, bool hidden,
-             std::vector<ExtAttribute>* out) {
+             std::vector<NamedValue>* out) {
   for (size_t at = 0; at + 4 <= entries.size() && entries.Le32(at) != 0;) {
     Bytes entry = entries.From(at);
     const uint8_t length = entry.U8(0);
@@ -73,10 +66,10 @@ void Collect(const ExtVolume& volume, const Bytes& entries, const Bytes& values,
     const std::string name = entry.Text(16, length);
     at += (16 + size_t{length} + 3) & ~size_t{3};
     if (prefix == nullptr || (!hidden && index == kSystem && name == "data")) continue;
-    ExtAttribute attribute{prefix + name, {}};
+    NamedValue attribute{prefix + name, {}};
     const bool acl = index == kAccessAcl || index == kDefaultAcl;
     attribute.value = ValueOf(volume, values, entry);
-    if (acl) attribute.value = OpenAcl({attribute.value.data(), attribute.value.size()});
+    if (acl) attribute.value = OpenAcl(Bytes(reinterpret_cast<const uint8_t*>(attribute.value.data()), attribute.value.size()));
     out->push_back(std::move(attribute));
   }
 }
@@ -94,8 +87,8 @@ void CheckBlock(const ExtVolume& volume, uint64_t number, const Bytes& block) {
 
 }  // namespace
 
-std::vector<ExtAttribute> ExtAttributes(const ExtVolume& volume, const ExtInode& inode, bool inodeOnly) {
-  std::vector<ExtAttribute> all;
+std::vector<NamedValue> ExtAttributes(const ExtVolume& volume, const ExtInode& inode, bool inodeOnly) {
+  std::vector<NamedValue> all;
   const size_t begin = 128 + inode.extraBytes();
   if (begin + 8 <= inode.raw.size() && inode.raw.size() > 128 && inode.bytes().Le32(begin) == kMagic) {
     Bytes body = inode.bytes().From(begin + 4);

@@ -11,11 +11,6 @@ namespace {
 // More than a folder of ext4 can have with 2^31 names of ordinary length.
 constexpr uint64_t kFolderBytesMax = uint64_t{64} << 30;
 
-uint32_t KindOf(uint8_t type) {
-  static const uint32_t kinds[] = {0, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK};
-  return type < 8 ? kinds[type] : 0;
-}
-
 // Calls `take` for each name in `list`, which begins at `base` of the folder; false when `take` has said no.
 bool EachName(const ExtVolume& volume, const Bytes& list, uint64_t base, uint64_t position,
               const std::function<bool(Entry&&)>& take) {
@@ -31,7 +26,7 @@ bool EachName(const ExtVolume& volume, const Bytes& list, uint64_t base, uint64_
     const bool counts = inode != 0 && behind > position && nameLength > 0;
     if (counts) {
       if (nameLength + 8 > length) Damaged("a folder is damaged");
-      Entry entry{list.Text(at + 8, nameLength), inode, volume.hasKinds() ? KindOf(list.U8(at + 7)) : 0, behind};
+      Entry entry{list.Text(at + 8, nameLength), inode, volume.hasKinds() ? KindOfEntry(list.U8(at + 7)) : 0, behind};
       if (entry.name != "." && entry.name != ".." && !take(std::move(entry))) return false;
     }
     at += length;
@@ -54,7 +49,7 @@ void CheckList(const ExtVolume& volume, const ExtInode& folder, const Bytes& blo
 }
 
 Block FolderBlock(const ExtVolume& volume, const ExtInode& folder, uint64_t number) {
-  const ExtRun run = FindRun(volume, folder, number);
+  const Run run = FindRun(volume, folder, number);
   if (run.block == 0) Damaged("a folder has a hole");
   return volume.Metadata(run.block + (number - run.first));
 }
@@ -120,7 +115,7 @@ void ListExt(const ExtVolume& volume, const ExtInode& folder, uint64_t position,
   // The name that ends at `position` may be the last of its block: then the next block comes.
   uint64_t number = position / each;
   for (size_t count = 0; number * each < size; ++count) {
-    const ExtRun run = FindRun(volume, folder, number);
+    const Run run = FindRun(volume, folder, number);
     if (run.block == 0) {
       number = run.first + run.count;
       continue;
@@ -139,14 +134,7 @@ uint64_t LookupExt(const ExtVolume& volume, const ExtInode& folder, std::string_
     if (found != 0) return found;
   }
   // Names of the same hash may be in the next block, and an index may be wrong: the list itself is what counts.
-  uint64_t found = 0;
-  ListExt(volume, folder, 0, [&](Entry&& entry) {
-    if (entry.name != name) return true;
-    found = entry.node;
-    return false;
-  });
-  if (found == 0) Fail(ENOENT, "there is no such name");
-  return found;
+  return FindInList([&](const auto& take) { ListExt(volume, folder, 0, take); }, name);
 }
 
 }  // namespace reader

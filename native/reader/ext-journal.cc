@@ -46,7 +46,7 @@ ExtJournal::ExtJournal(ExtVolume& volume, uint32_t inode) : volume_(volume), ino
 }
 
 uint64_t ExtJournal::Read(uint32_t number, std::vector<uint8_t>& out) const {
-  ExtRun run = FindRun(volume_, inode_, number);
+  Run run = FindRun(volume_, inode_, number);
   if (run.block == 0) Damaged("it has a hole");
   const uint64_t block = run.block + (number - run.first);
   volume_.ReadData(block, 0, out.data(), out.size());

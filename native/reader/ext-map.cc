@@ -10,7 +10,6 @@ namespace {
 
 // The deepest tree that can hold 2^32 blocks.
 constexpr int kDepthMax = 5;
-constexpr uint64_t kEndless = uint64_t{1} << 62;
 
 // A node of an extent tree: the entries behind its head.
 struct ExtentNode {
@@ -41,7 +40,7 @@ void CheckTail(const ExtVolume& volume, const ExtInode& inode, const Bytes& bloc
   if (block.Le32(tail) != Crc32c(inode.seed, block.data(), tail)) Damaged("a list of extents is damaged");
 }
 
-ExtRun FindExtent(const ExtVolume& volume, const ExtInode& inode, uint64_t first) {
+Run FindExtent(const ExtVolume& volume, const ExtInode& inode, uint64_t first) {
   Block holder;
   ExtentNode node(inode.bytes().Sub(0x28, 60));
   uint64_t end = kEndless;  // where what the node covers ends
@@ -71,7 +70,7 @@ ExtRun FindExtent(const ExtVolume& volume, const ExtInode& inode, uint64_t first
   return {begin, count, unwritten ? 0 : block};
 }
 
-ExtRun FindListed(const ExtVolume& volume, const ExtInode& inode, uint64_t first) {
+Run FindListed(const ExtVolume& volume, const ExtInode& inode, uint64_t first) {
   const uint64_t each = volume.blockBytes() / 4;
   if (first < 12) {
     const uint32_t block = inode.bytes().Le32(0x28 + first * 4);
@@ -96,7 +95,7 @@ ExtRun FindListed(const ExtVolume& volume, const ExtInode& inode, uint64_t first
     if (block == 0) return {first - at, span, 0};
     if (span > 1) continue;
     // Blocks in a row are read in one go.
-    ExtRun run{first, 1, block};
+    Run run{first, 1, block};
     while (entry + run.count < each && In(list).Le32((entry + run.count) * 4) == block + run.count) ++run.count;
     return run;
   }
@@ -104,13 +103,13 @@ ExtRun FindListed(const ExtVolume& volume, const ExtInode& inode, uint64_t first
 
 }  // namespace
 
-ExtRun FindRun(const ExtVolume& volume, const ExtInode& inode, uint64_t first) {
+Run FindRun(const ExtVolume& volume, const ExtInode& inode, uint64_t first) {
   return inode.flags() & kExtFlagExtents ? FindExtent(volume, inode, first) : FindListed(volume, inode, first);
 }
 
 std::vector<uint8_t> InlineData(const ExtVolume& volume, const ExtInode& inode) {
   std::vector<uint8_t> data(inode.raw.begin() + 0x28, inode.raw.begin() + 0x28 + 60);
-  for (const ExtAttribute& attribute : ExtAttributes(volume, inode, true)) {
+  for (const NamedValue& attribute : ExtAttributes(volume, inode, true)) {
     if (attribute.name == "system.data") data.insert(data.end(), attribute.value.begin(), attribute.value.end());
   }
   return data;
@@ -124,20 +123,9 @@ void ReadExtFile(const ExtVolume& volume, const ExtInode& inode, uint64_t offset
     if (offset < data.size()) memcpy(out, data.data() + offset, std::min<size_t>(length, data.size() - offset));
     return;
   }
-  const uint64_t each = volume.blockBytes();
-  while (length > 0) {
-    const uint64_t block = offset / each;
-    const ExtRun run = FindRun(volume, inode, block);
-    const uint64_t skip = offset - run.first * each;
-    const uint64_t runBytes = run.count >= kEndless / each ? kEndless : run.count * each;
-    if (block < run.first || skip >= runBytes) Damaged("a list of extents is damaged");
-    const auto count = static_cast<size_t>(std::min<uint64_t>(length, runBytes - skip));
-    if (run.block == 0) memset(out, 0, count);
-    else volume.ReadData(run.block, skip, out, count);
-    out += count;
-    offset += count;
-    length -= count;
-  }
+  auto find = [&](uint64_t block) { return FindRun(volume, inode, block); };
+  auto read = [&](uint64_t block, uint64_t skip, uint8_t* to, size_t count) { volume.ReadData(block, skip, to, count); };
+  ReadRuns(volume.blockBytes(), offset, out, length, find, read);
 }
 
 }  // namespace reader

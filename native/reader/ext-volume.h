@@ -9,6 +9,7 @@
 
 #include "block-cache.h"
 #include "file-system.h"
+#include "runs.h"
 
 namespace reader {
 
@@ -94,26 +95,15 @@ class ExtVolume {
   friend class ExtJournal;
 };
 
-// A run of blocks of a file: `block` 0 is a hole.
-struct ExtRun {
-  uint64_t first = 0;  // within the file
-  uint64_t count = 0;
-  uint64_t block = 0;
-};
-
 // The run that `first` lies in; it may begin before it. Behind all blocks: a hole without end.
-ExtRun FindRun(const ExtVolume& volume, const ExtInode& inode, uint64_t first);
+Run FindRun(const ExtVolume& volume, const ExtInode& inode, uint64_t first);
 // Fills `out` from `offset`, which with `length` lies within the size of the file.
 void ReadExtFile(const ExtVolume& volume, const ExtInode& inode, uint64_t offset, uint8_t* out, size_t length);
 // The content of a file that is kept in its inode.
 std::vector<uint8_t> InlineData(const ExtVolume& volume, const ExtInode& inode);
 
-struct ExtAttribute {
-  std::string name;
-  std::vector<uint8_t> value;
-};
 // All extended attributes as the kernel gives them. With `inode_only` those in the inode, also the ones not shown.
-std::vector<ExtAttribute> ExtAttributes(const ExtVolume& volume, const ExtInode& inode, bool inodeOnly);
+std::vector<NamedValue> ExtAttributes(const ExtVolume& volume, const ExtInode& inode, bool inodeOnly);
 
 uint64_t LookupExt(const ExtVolume& volume, const ExtInode& folder, std::string_view name);
 void ListExt(const ExtVolume& volume, const ExtInode& folder, uint64_t position,

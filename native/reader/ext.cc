@@ -75,29 +75,11 @@ class Ext final : public FileSystem {
     const ExtInode inode = volume_.Inode(node);
     const uint64_t size = SizeOf(inode);
     if (inode.flags() & kExtFlagInline || !S_ISREG(inode.mode())) return {offset, offset < size ? size - offset : 0};
-    const uint64_t each = volume_.blockBytes();
-    for (size_t step = 0; offset < size; ++step) {
-      // A list of many short holes is cut: to say "data" of a hole is no lie, only slower.
-      const ExtRun run = FindRun(volume_, inode, offset / each);
-      const uint64_t end = run.count >= (size / each) + 1 ? size : std::min(size, (run.first + run.count) * each);
-      if (end <= offset) Damaged("a list of extents is damaged");
-      if (run.block != 0 || step == kFolderBlocksMax) return {offset, end - offset};
-      offset = end;
-    }
-    return {size, 0};
+    return NextDataInRuns(volume_.blockBytes(), size, offset, [&](uint64_t block) { return FindRun(volume_, inode, block); });
   }
 
-  std::vector<std::string> AttributeNames(uint64_t node) override {
-    std::vector<std::string> names;
-    for (ExtAttribute& attribute : ExtAttributes(volume_, volume_.Inode(node), false)) names.push_back(std::move(attribute.name));
-    return names;
-  }
-
-  std::string Attribute(uint64_t node, std::string_view name) override {
-    for (const ExtAttribute& attribute : ExtAttributes(volume_, volume_.Inode(node), false)) {
-      if (attribute.name == name) return {attribute.value.begin(), attribute.value.end()};
-    }
-    Fail(ENODATA, "there is no such attribute");
+  std::vector<NamedValue> ExtendedAttributes(uint64_t node) override {
+    return ExtAttributes(volume_, volume_.Inode(node), false);
   }
 
  private:

@@ -37,14 +37,7 @@ class Fat final : public FileSystem {
   }
 
   uint64_t Lookup(uint64_t folder, std::string_view name) override {
-    uint64_t found = 0;
-    ListFat(volume_, folder, 0, [&](Entry&& entry) {
-      if (entry.name != name) return true;
-      found = entry.node;
-      return false;
-    });
-    if (found == 0) Fail(ENOENT, "there is no such name");
-    return found;
+    return FindInList([&](const auto& take) { ListFat(volume_, folder, 0, take); }, name);
   }
 
   void List(uint64_t folder, uint64_t position, const std::function<bool(Entry&&)>& take) override {

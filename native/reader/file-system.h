@@ -42,6 +42,12 @@ struct Entry {
   uint64_t position = 0;  // from where the list goes on behind this entry; never 0
 };
 
+// An extended attribute by its full name ("user.x").
+struct NamedValue {
+  std::string name;
+  std::string value;
+};
+
 struct Range {
   uint64_t offset = 0;
   uint64_t length = 0;
@@ -82,11 +88,27 @@ class FileSystem {
   virtual size_t Read(uint64_t node, uint64_t offset, uint8_t* out, size_t length) = 0;
   // The first range at or behind `offset` that may hold data; length 0: zeros to the end of the file.
   virtual Range NextData(uint64_t node, uint64_t offset) = 0;
-  // Extended attributes by their full names ("user.x").
-  virtual std::vector<std::string> AttributeNames(uint64_t) { return {}; }
-  // ENODATA where there is none.
-  virtual std::string Attribute(uint64_t, std::string_view) { Fail(ENODATA, "there is no such attribute"); }
+  virtual std::vector<NamedValue> ExtendedAttributes(uint64_t) { return {}; }
 };
+
+// The S_IFMT bits of a kind as folders of ext and XFS say it; 0 where it is none.
+inline uint32_t KindOfEntry(uint8_t type) {
+  static const uint32_t kinds[] = {0, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK};
+  return type < 8 ? kinds[type] : 0;
+}
+
+// The node of a name, looked for in the whole list of a folder; `list(take)` gives it. ENOENT.
+template <typename List>
+uint64_t FindInList(List list, std::string_view name) {
+  uint64_t found = 0;
+  list([&](Entry&& entry) {
+    if (entry.name != name) return true;
+    found = entry.node;
+    return false;
+  });
+  if (found == 0) Fail(ENOENT, "there is no such name");
+  return found;
+}
 
 // A reader of one kind: nothing where the image holds no such file system, a Failure where it does and can't be read.
 using Open = std::unique_ptr<FileSystem> (*)(const Image& image);

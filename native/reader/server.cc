@@ -107,6 +107,13 @@ void List(FileSystem& files, const Request& request, Out* out) {
   *(const_cast<uint8_t*>(out->bytes().data()) + endedAt) = ended;
 }
 
+std::string AttributeOf(FileSystem& files, const Request& request) {
+  for (NamedValue& attribute : files.ExtendedAttributes(request.node)) {
+    if (attribute.name == request.name) return std::move(attribute.value);
+  }
+  Fail(ENODATA, "there is no such attribute");
+}
+
 void Answer(FileSystem& files, const Request& request, Out* out) {
   switch (request.operation) {
     case Operation::kStat: out->Put(files.Stat(request.node)); return;
@@ -125,12 +132,12 @@ void Answer(FileSystem& files, const Request& request, Out* out) {
       return;
     }
     case Operation::kAttributeNames:
-      for (const std::string& name : files.AttributeNames(request.node)) {
-        out->Raw(name);
+      for (const NamedValue& attribute : files.ExtendedAttributes(request.node)) {
+        out->Raw(attribute.name);
         out->U8(0);
       }
       return;
-    case Operation::kAttribute: out->Raw(files.Attribute(request.node, request.name)); return;
+    case Operation::kAttribute: out->Raw(AttributeOf(files, request)); return;
   }
   Fail(ENOSYS, "there is no such operation");
 }

@@ -1,6 +1,7 @@
 // Extended attributes of XFS: short ones in the inode, leaves, and values in blocks of their own.
 #include <algorithm>
 
+#include "posix-acl.h"
 #include "xfs-volume.h"
 
 namespace reader {
@@ -16,31 +17,23 @@ constexpr int kLevelsMax = 6;
 constexpr size_t kLeavesMax = 4096;
 constexpr uint16_t kNodeMagic = 0xfebe, kNodeMagic3 = 0x3ebe, kLeafMagic = 0xfbee, kLeafMagic3 = 0x3bee;
 
-void Put(std::string* out, uint32_t value, size_t bytes) {
-  for (size_t at = 0; at < bytes; ++at) *out += static_cast<char>(value >> (8 * at));
-}
-
-// From XFS's own form to what getxattr(2) gives: acl(5), version 2.
+// From XFS's own form.
 std::string OpenAcl(const std::string& value) {
   Bytes acl(reinterpret_cast<const uint8_t*>(value.data()), value.size());
-  std::string out;
-  Put(&out, 2, 4);
+  PosixAcl out;
   const uint32_t count = acl.Be32(0);
   acl.Sub(4, size_t{count} * 12);
   for (size_t at = 4; at < 4 + size_t{count} * 12; at += 12) {
-    const uint32_t tag = acl.Be32(at);
-    Put(&out, tag, 2);
-    Put(&out, acl.Be16(at + 8), 2);
-    Put(&out, tag == 2 || tag == 8 ? acl.Be32(at + 4) : ~0u, 4);
+    out.Add(acl.Be32(at), acl.Be16(at + 8), acl.Be32(at + 4));
   }
-  return out;
+  return out.bytes();
 }
 
 class Collector {
  public:
   Collector(const XfsVolume& volume, const XfsInode& inode) : volume_(volume), inode_(inode) {}
 
-  std::vector<XfsAttribute> All() {
+  std::vector<NamedValue> All() {
     Bytes fork = volume_.Fork(inode_, XfsFork::kAttributes);
     if (fork.size() == 0) return {};
     if (volume_.FormatOf(inode_, XfsFork::kAttributes) == XfsFormat::kLocal) Short(fork);
@@ -133,12 +126,12 @@ class Collector {
 
   const XfsVolume& volume_;
   const XfsInode& inode_;
-  std::vector<XfsAttribute> all_;
+  std::vector<NamedValue> all_;
 };
 
 }  // namespace
 
-std::vector<XfsAttribute> XfsAttributes(const XfsVolume& volume, const XfsInode& inode) {
+std::vector<NamedValue> XfsAttributes(const XfsVolume& volume, const XfsInode& inode) {
   return Collector(volume, inode).All();
 }
 

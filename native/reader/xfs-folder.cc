@@ -12,11 +12,6 @@ constexpr uint64_t kIndexAt = uint64_t{1} << 35;
 constexpr int kIndexLevelsMax = 6;
 constexpr size_t kNamesOfOneHashMax = 4096;
 
-uint32_t KindOf(uint8_t type) {
-  static const uint32_t kinds[] = {0, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK};
-  return type < 8 ? kinds[type] : 0;
-}
-
 uint32_t HashOf(std::string_view name) {
   uint32_t hash = 0;
   for (char letter : name) hash = (hash << 7 | hash >> 25) ^ static_cast<uint8_t>(letter);
@@ -38,7 +33,7 @@ bool ListShort(const XfsVolume& volume, const Bytes& fork, uint64_t position, co
     const size_t numberAt = kindAt + (volume.hasKinds() ? 1 : 0);
     const uint64_t number = wide ? fork.Be64(numberAt) : fork.Be32(numberAt);
     if (place > position) {
-      Entry found{fork.Text(at + 3, length), number, volume.hasKinds() ? KindOf(fork.U8(kindAt)) : 0, place};
+      Entry found{fork.Text(at + 3, length), number, volume.hasKinds() ? KindOfEntry(fork.U8(kindAt)) : 0, place};
       if (!take(std::move(found))) return false;
     }
     at = numberAt + numberBytes;
@@ -88,7 +83,7 @@ Name NameAt(const XfsVolume& volume, const Bytes& block, size_t at) {
   const Bytes text = block.Sub(at + 9, length + kind);
   return {block.Be64(at),
           {reinterpret_cast<const char*>(text.data()), length},
-          kind != 0 ? KindOf(text.U8(length)) : 0,
+          kind != 0 ? KindOfEntry(text.U8(length)) : 0,
           at + ((9 + length + kind + 2 + 7) & ~size_t{7})};
 }
 
@@ -168,7 +163,7 @@ void ListXfs(const XfsVolume& volume, const XfsInode& folder, uint64_t position,
   const uint64_t each = volume.folderBlocks();
   const uint64_t end = std::min(kIndexAt, folder.size()) / blockBytes;
   for (uint64_t number = position / blockBytes / each * each; number < end;) {
-    const XfsRun run = volume.FindRun(folder, XfsFork::kData, number);
+    const Run run = volume.FindRun(folder, XfsFork::kData, number);
     if (run.block == 0) {
       number = (std::min(end, run.first + run.count) + each - 1) / each * each;
       continue;
@@ -181,16 +176,11 @@ void ListXfs(const XfsVolume& volume, const XfsInode& folder, uint64_t position,
 
 uint64_t LookupXfs(const XfsVolume& volume, const XfsInode& folder, std::string_view name) {
   if (!folder.IsFolder()) Fail(ENOTDIR, "it is no folder");
-  uint64_t found = 0;
-  if (volume.FormatOf(folder, XfsFork::kData) != XfsFormat::kLocal) found = Index(volume, folder).Find(name);
-  if (found != 0) return found;
-  ListXfs(volume, folder, 0, [&](Entry&& entry) {
-    if (entry.name != name) return true;
-    found = entry.node;
-    return false;
-  });
-  if (found == 0) Fail(ENOENT, "there is no such name");
-  return found;
+  if (volume.FormatOf(folder, XfsFork::kData) != XfsFormat::kLocal) {
+    const uint64_t found = Index(volume, folder).Find(name);
+    if (found != 0) return found;
+  }
+  return FindInList([&](const auto& take) { ListXfs(volume, folder, 0, take); }, name);
 }
 
 }  // namespace reader

@@ -11,13 +11,12 @@ namespace {
 
 constexpr size_t kSuperblockBytes = 512;
 constexpr size_t kCacheBytes = 16 << 20;
-constexpr uint64_t kEndless = uint64_t{1} << 60;
 constexpr int kTreeLevelsMax = 10;
 // Kinds in folders, sparse inodes, own uuid, wide times, needs repair, wide extent counts, exchange, parent pointers.
 constexpr uint32_t kIncompatibleKnown = 0xff;
 constexpr uint64_t kWideTime = 8;
 
-uint64_t FoldedRun(const Bytes& record, XfsRun* run) {
+uint64_t FoldedRun(const Bytes& record, Run* run) {
   const uint64_t high = record.Be64(0);
   const uint64_t low = record.Be64(8);
   run->first = (high & ~(uint64_t{1} << 63)) >> 9;
@@ -39,13 +38,13 @@ size_t CountBefore(size_t count, uint64_t wanted, At at) {
 }
 
 // The run in a sorted list of extents; `end`: where what the list covers ends.
-XfsRun FindInList(const Bytes& list, size_t count, uint64_t first, uint64_t end) {
+Run FindInExtents(const Bytes& list, size_t count, uint64_t first, uint64_t end) {
   list.Sub(0, count * 16);
   auto begin = [&](size_t entry) { return (list.Be64(entry * 16) & ~(uint64_t{1} << 63)) >> 9; };
   const size_t before = CountBefore(count, first, begin);
   if (before < count) end = std::min(end, begin(before));
   if (before == 0) return {first, end > first ? end - first : 1, 0};
-  XfsRun run;
+  Run run;
   FoldedRun(list.From((before - 1) * 16), &run);
   if (first < run.first + run.count) return run;
   return {first, end > first ? end - first : 1, 0};
@@ -168,7 +167,7 @@ XfsFormat XfsVolume::FormatOf(const XfsInode& inode, XfsFork fork) const {
   return static_cast<XfsFormat>(inode.bytes().U8(fork == XfsFork::kData ? 5 : 83));
 }
 
-XfsRun XfsVolume::FindRun(const XfsInode& inode, XfsFork fork, uint64_t first) const {
+Run XfsVolume::FindRun(const XfsInode& inode, XfsFork fork, uint64_t first) const {
   Bytes room = Fork(inode, fork);
   const XfsFormat format = FormatOf(inode, fork);
   if (format == XfsFormat::kTree) return FindInTree(inode, room, first);
@@ -178,10 +177,10 @@ XfsRun XfsVolume::FindRun(const XfsInode& inode, XfsFork fork, uint64_t first) c
   if (fork == XfsFork::kData) count = wide ? inode.bytes().Be64(24) : inode.bytes().Be32(76);
   else count = wide ? inode.bytes().Be32(76) : inode.bytes().Be16(80);
   if (count > room.size() / 16) Damaged("an inode has more extents than room for them");
-  return FindInList(room, static_cast<size_t>(count), first, kEndless);
+  return FindInExtents(room, static_cast<size_t>(count), first, kEndless);
 }
 
-XfsRun XfsVolume::FindInTree(const XfsInode& inode, const Bytes& root, uint64_t first) const {
+Run XfsVolume::FindInTree(const XfsInode& inode, const Bytes& root, uint64_t first) const {
   uint64_t end = kEndless;
   int level = root.Be16(0);
   if (level < 1 || level > kTreeLevelsMax) Damaged("a tree of extents is damaged");
@@ -190,7 +189,7 @@ XfsRun XfsVolume::FindInTree(const XfsInode& inode, const Bytes& root, uint64_t 
   Block holder;
   for (;; --level) {
     const size_t count = level == root.Be16(0) ? root.Be16(2) : node.Be16(6);
-    if (level == 0) return FindInList(node.From(head), count, first, end);
+    if (level == 0) return FindInExtents(node.From(head), count, first, end);
     const size_t room = (node.size() - head) / 16;
     if (count > room) Damaged("a tree of extents is damaged");
     auto key = [&](size_t entry) { return node.Be64(head + entry * 8); };
@@ -210,7 +209,7 @@ XfsRun XfsVolume::FindInTree(const XfsInode& inode, const Bytes& root, uint64_t 
 std::vector<uint8_t> XfsVolume::ForkBlocks(const XfsInode& inode, XfsFork fork, uint64_t first, uint32_t count) const {
   std::vector<uint8_t> out(size_t{count} * blockBytes_);
   for (uint32_t at = 0; at < count; ++at) {
-    const XfsRun run = FindRun(inode, fork, first + at);
+    const Run run = FindRun(inode, fork, first + at);
     if (run.block == 0) Damaged("metadata has a hole");
     Block block = cache_->Get(run.block + (first + at - run.first));
     memcpy(out.data() + size_t{at} * blockBytes_, block->data(), blockBytes_);
@@ -220,20 +219,9 @@ std::vector<uint8_t> XfsVolume::ForkBlocks(const XfsInode& inode, XfsFork fork, 
 
 void ReadXfsFile(const XfsVolume& volume, const XfsInode& inode, uint64_t offset, uint8_t* out, size_t length) {
   if (inode.flags() & 1) Fail(ENOTSUP, "the file is on a realtime device");
-  const uint64_t each = volume.blockBytes();
-  while (length > 0) {
-    const uint64_t block = offset / each;
-    const XfsRun run = volume.FindRun(inode, XfsFork::kData, block);
-    if (run.first > block || run.first + run.count <= block) Damaged("a list of extents is damaged");
-    const uint64_t skip = offset - run.first * each;
-    const uint64_t runBytes = run.count >= kEndless / each ? kEndless : run.count * each;
-    const auto count = static_cast<size_t>(std::min<uint64_t>(length, runBytes - skip));
-    if (run.block == 0) memset(out, 0, count);
-    else volume.ReadData(run.block, skip, out, count);
-    out += count;
-    offset += count;
-    length -= count;
-  }
+  auto find = [&](uint64_t block) { return volume.FindRun(inode, XfsFork::kData, block); };
+  auto read = [&](uint64_t block, uint64_t skip, uint8_t* to, size_t count) { volume.ReadData(block, skip, to, count); };
+  ReadRuns(volume.blockBytes(), offset, out, length, find, read);
 }
 
 }  // namespace reader

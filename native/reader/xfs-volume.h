@@ -8,6 +8,7 @@
 
 #include "block-cache.h"
 #include "file-system.h"
+#include "runs.h"
 
 namespace reader {
 
@@ -28,13 +29,6 @@ struct XfsInode {
 enum class XfsFork { kData, kAttributes };
 enum class XfsFormat : uint8_t { kDevice = 0, kLocal = 1, kExtents = 2, kTree = 3 };
 
-// A run of blocks of a fork: `block` 0 is a hole or not written yet.
-struct XfsRun {
-  uint64_t first = 0;
-  uint64_t count = 0;
-  uint64_t block = 0;
-};
-
 class XfsVolume {
  public:
   explicit XfsVolume(const Image& image);
@@ -51,7 +45,7 @@ class XfsVolume {
   Bytes Fork(const XfsInode& inode, XfsFork fork) const;
   XfsFormat FormatOf(const XfsInode& inode, XfsFork fork) const;
   // The run that block `first` of a fork lies in; behind all: a hole without end.
-  XfsRun FindRun(const XfsInode& inode, XfsFork fork, uint64_t first) const;
+  Run FindRun(const XfsInode& inode, XfsFork fork, uint64_t first) const;
   // A block of metadata of a fork; several in a row are one where `count` says so. Damaged where there is a hole.
   std::vector<uint8_t> ForkBlocks(const XfsInode& inode, XfsFork fork, uint64_t first, uint32_t count) const;
   // Bytes of the volume from block `block` on.
@@ -62,7 +56,7 @@ class XfsVolume {
  private:
   void ReadSuperblock();
   uint64_t Place(uint64_t block) const;
-  XfsRun FindInTree(const XfsInode& inode, const Bytes& root, uint64_t first) const;
+  Run FindInTree(const XfsInode& inode, const Bytes& root, uint64_t first) const;
 
   const Image image_;
   Description about_;
@@ -85,11 +79,7 @@ uint64_t LookupXfs(const XfsVolume& volume, const XfsInode& folder, std::string_
 void ListXfs(const XfsVolume& volume, const XfsInode& folder, uint64_t position,
              const std::function<bool(Entry&&)>& take);
 
-struct XfsAttribute {
-  std::string name;
-  std::string value;
-};
-std::vector<XfsAttribute> XfsAttributes(const XfsVolume& volume, const XfsInode& inode);
+std::vector<NamedValue> XfsAttributes(const XfsVolume& volume, const XfsInode& inode);
 
 // True where the log of a volume has changes that are not in their places.
 bool XfsLogIsDirty(const Image& image, uint64_t offset, uint64_t bytes);

@@ -56,7 +56,7 @@ class Xfs final : public FileSystem {
     std::string target;
     for (uint64_t block = 0; target.size() < size;) {
       // Each run of blocks has a head and a checksum of its own. The longest target needs no more than nine blocks.
-      const XfsRun run = volume_.FindRun(inode, XfsFork::kData, block);
+      const Run run = volume_.FindRun(inode, XfsFork::kData, block);
       if (run.first != block || run.count > kLinkBytesMax / 512 + 1) Damaged("a symbolic link is damaged");
       const auto count = static_cast<uint32_t>(run.count);
       const std::vector<uint8_t> raw = volume_.ForkBlocks(inode, XfsFork::kData, block, count);
@@ -87,29 +87,11 @@ class Xfs final : public FileSystem {
     const XfsInode inode = volume_.Inode(node);
     const uint64_t size = SizeOf(inode);
     if (!S_ISREG(inode.mode())) return {offset, offset < size ? size - offset : 0};
-    const uint64_t each = volume_.blockBytes();
-    for (size_t step = 0; offset < size; ++step) {
-      const XfsRun run = volume_.FindRun(inode, XfsFork::kData, offset / each);
-      const uint64_t end = run.count >= size / each + 1 ? size : std::min(size, (run.first + run.count) * each);
-      if (end <= offset) Damaged("a list of extents is damaged");
-      // A list of many short holes is cut: to say "data" of a hole is no lie, only slower.
-      if (run.block != 0 || step == kFolderBlocksMax) return {offset, end - offset};
-      offset = end;
-    }
-    return {size, 0};
+    return NextDataInRuns(volume_.blockBytes(), size, offset, [&](uint64_t block) { return volume_.FindRun(inode, XfsFork::kData, block); });
   }
 
-  std::vector<std::string> AttributeNames(uint64_t node) override {
-    std::vector<std::string> names;
-    for (XfsAttribute& attribute : XfsAttributes(volume_, volume_.Inode(node))) names.push_back(std::move(attribute.name));
-    return names;
-  }
-
-  std::string Attribute(uint64_t node, std::string_view name) override {
-    for (XfsAttribute& attribute : XfsAttributes(volume_, volume_.Inode(node))) {
-      if (attribute.name == name) return std::move(attribute.value);
-    }
-    Fail(ENODATA, "there is no such attribute");
+  std::vector<NamedValue> ExtendedAttributes(uint64_t node) override {
+    return XfsAttributes(volume_, volume_.Inode(node));
   }
 
  private:

@@ -158,6 +158,31 @@ export const faults = {
     retry: true,
     hint: 'Look into the log of basaltd; another way to the files is: basaltctl mount BACKUP DIR',
   },
+  WRONG_DEVICE: {
+    exit: 65,
+    retry: false,
+    hint: 'The storage shows another volume than the one that was registered: look at its mappings before anything else',
+  },
+  TOOL_MISSING: { exit: 78, retry: false, hint: 'Install the program: docs/devices.md names the packages' },
+  TOOL_FAILED: { exit: 74, retry: true, hint: 'The log of basaltd has everything that the program said' },
+  ATTACH_FAILED: {
+    exit: 74,
+    retry: true,
+    hint: 'Check that the storage exports the volume to this host, and that the network to it works',
+  },
+  ATTACH_DENIED: { exit: 77, retry: false, hint: 'Check the user name and the secret of the connection' },
+  MULTIPATH_MISSING: {
+    exit: 78,
+    retry: false,
+    hint: 'Start multipathd, or set enforce_multipath to false to go on with one path',
+  },
+  DEVICE_LEFT: {
+    exit: 74,
+    retry: true,
+    hint: 'See what is left with: basaltctl device list --stale',
+  },
+  DEVICE_BUSY: { exit: 75, retry: true, hint: 'Stop what uses it: basaltctl device list' },
+  DEVICE_UNKNOWN: { exit: 66, retry: false, hint: 'List what is attached with: basaltctl device list' },
   DEVICE_FAILED: { exit: 74, retry: true, hint: 'Look for errors of the device in the kernel log (dmesg)' },
 
   STORAGE_FULL: {

@@ -1,0 +1,28 @@
+/** The faults of attachments, each made in one place so that they read alike whatever the protocol. Pure. */
+
+import { Fault } from '../../base/faults.ts';
+
+export const attachFailed = (what: string, why: string, details?: Readonly<Record<string, unknown>>): Fault =>
+  new Fault('ATTACH_FAILED', `Cannot attach "${what}": ${why}`, details === undefined ? {} : { details });
+
+export const attachDenied = (what: string, why: string): Fault =>
+  new Fault('ATTACH_DENIED', `Cannot attach "${what}": ${why}`);
+
+export const multipathMissing = (what: string, why: string): Fault =>
+  new Fault('MULTIPATH_MISSING', `Cannot attach "${what}" over several paths: ${why}`);
+
+/** `why` as `compareIdentity` says it. */
+export const wrongDevice = (what: string, why: string): Fault =>
+  new Fault('WRONG_DEVICE', `Refused to use "${what}": ${why}`);
+
+/** `left`: what is still there, for people and machines ("session 3", "/dev/sdb"). */
+export const deviceLeft = (what: string, left: readonly string[], why: string): Fault =>
+  new Fault('DEVICE_LEFT', `Cannot detach "${what}" wholly: ${why}`, { details: { left } });
+
+export const deviceBusy = (what: string, usedBy: readonly string[]): Fault =>
+  new Fault('DEVICE_BUSY', `Cannot detach "${what}": it is in use: ${usedBy.join(', ')}`, {
+    details: { used_by: usedBy },
+  });
+
+export const deviceUnknown = (what: string): Fault =>
+  new Fault('DEVICE_UNKNOWN', `Cannot find attachment "${what}"`);

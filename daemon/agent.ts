@@ -13,7 +13,6 @@ import type { Logger } from 'pino';
 import { native, readerProgram } from '../native/native.ts';
 import { MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
-import { toFault } from './base/faults.ts';
 import { eventStopGraceMs, jobsUnderWayMax } from './base/limits.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog, requireCatalogFile } from './catalog/lmdb-catalog.ts';
@@ -22,52 +21,34 @@ import { machineMemory, usableMemory } from './config/check.ts';
 import type { EffectiveSettings } from './config/load.ts';
 import { showSettings } from './config/render.ts';
 import { operationsDefault, type Settings } from './config/settings.ts';
-import { backupHandlers } from './control/handlers/backup.ts';
-import { daemonHandlers } from './control/handlers/daemon.ts';
-import { eventHandlers } from './control/handlers/events.ts';
-import { fileHandlers } from './control/handlers/file.ts';
-import { jobHandlers } from './control/handlers/job.ts';
-import { mountHandlers } from './control/handlers/mount.ts';
+import { allHandlers } from './control/handlers/all.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
-import { quotaHandlers } from './control/handlers/quota.ts';
-import { repositoryHandlers } from './control/handlers/repository.ts';
-import { serviceHandlers } from './control/handlers/service.ts';
-import { snapshotHandlers } from './control/handlers/snapshot.ts';
-import { volumeHandlers } from './control/handlers/volume.ts';
-import { createNotifier, type Notifier } from './control/notifier.ts';
 import { startServer } from './control/server.ts';
-import { statusLine } from './control/status-line.ts';
+import { startTelling } from './control/telling.ts';
 import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
-import { dropStaleHints } from './jobs/hints.ts';
-import { type HookSettings, thawAfterCrash } from './jobs/hooks.ts';
+import type { HookSettings } from './jobs/hooks.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
-import { recoverBackups, recoverJobs, removeTemporary, resumeJobs } from './jobs/recover.ts';
+import { recoverBackups, removeTemporary } from './jobs/recover.ts';
 import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
 import { ServiceState } from './jobs/service-state.ts';
 import type { Services } from './jobs/services.ts';
-import { recoverSnapshots } from './jobs/snapshots.ts';
+import { cleanUpAfterEarlier, openAndRecover } from './jobs/start-up.ts';
 import { hostIdOf, lockState } from './jobs/state.ts';
 import { viewSourceOf } from './jobs/view-source.ts';
 import { releaseMappedRegularly } from './memory/mapped.ts';
 import { divideMemory, type MemoryShares, regionSizes } from './memory/shares.ts';
 import { Rate } from './pipeline/rate.ts';
 import { openLocation, parseRepositoryUrl } from './repository/locations.ts';
-import { detachLoopsBelow } from './view/file-system-mount.ts';
 import { openView, type View } from './view/view.ts';
 
 export interface Agent {
   stop(): Promise<void>;
 }
-
-/** How often the line in `systemctl status` is renewed. */
-const statusEveryMs = 5000;
-/** A job that runs and shows no progress for so long hangs. */
-const hangMs = 15 * 60 * 1000;
 
 type Undo = () => Promise<void> | void;
 
@@ -98,7 +79,13 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const { events, command, jobs } = startJobs(catalog, effective, log);
 
   const viewDirectory = await realViewDirectory(values.view_dir);
-  await cleanUpAfterEarlier(catalog, values, viewDirectory, log);
+  await cleanUpAfterEarlier({
+    catalog,
+    stateDirectory: values.state_dir,
+    hooks: hooksOf(values),
+    viewDirectory,
+    log,
+  });
   native.setDevicePriority(values.io_priority);
   const shares = await shareMemory(effective, log);
   const recover = async (name: string) =>
@@ -149,7 +136,7 @@ async function serve(
   undo: Undo[],
   log: Logger,
 ): Promise<void> {
-  const notifier = startNotifier(services, log);
+  const notifier = startTelling({ ...services, native }, log);
   undo.push(() => notifier.close());
   const { socket, repository, view_dir: viewDir } = effective.values;
   const stopping = new AbortController();
@@ -216,22 +203,6 @@ function openService(
   return service;
 }
 
-/** What a daemon that was killed left on this host; needs no repository. */
-async function cleanUpAfterEarlier(
-  catalog: Catalog,
-  values: Settings,
-  viewDirectory: string | null,
-  log: Logger,
-): Promise<void> {
-  await dropStaleHints(values.state_dir);
-  for (const line of await thawAfterCrash(catalog, hooksOf(values))) log.warn(line);
-  for (const line of await recoverSnapshots(catalog)) log.warn(line);
-  for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
-  for (const { mount, why } of await unmountAll({ catalog }))
-    log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
-  if (viewDirectory !== null) await detachLoopsBelow(viewDirectory);
-}
-
 /** The kernel knows mounts and the files under loop devices by their real paths. The view itself may be a dead mount, which has
  *  none: only what it is in is resolved. */
 async function realViewDirectory(viewDirectory: string | null): Promise<string | null> {
@@ -274,35 +245,11 @@ const resumption = (values: EffectiveSettings['values']) => ({
   repositoryPatienceMs: values.resume_patience * 1000,
 });
 
-/** Where a repository is away, deletions wait for it; the daemon does not. */
-async function deletionsOf(resumed: Awaited<ReturnType<typeof resumeJobs>>, services: Services) {
-  if (services.repositories.list().some(({ holder }) => holder.current === undefined)) return;
-  const forEver = new AbortController().signal;
-  const deletions = resumed.filter(({ kind }) => kind === 'delete');
-  await Promise.all(deletions.map(({ id }) => services.jobs.watch(id, () => undefined, forEver)));
-}
-
 const hooksOf = (values: Settings): HookSettings => ({
   freeze: values.freeze_command,
   thaw: values.thaw_command,
   timeoutMs: values.hook_timeout * 1000,
 });
-
-/** A repository may be missing now and there later: the daemon starts all the same, and says so. */
-async function openAndRecover(services: Services, offload: boolean, log: Logger): Promise<void> {
-  // Before a repository is opened: what has a job that goes on is not put right in another way.
-  const resumed = await resumeJobs(services);
-  for (const { what } of resumed) log.warn(what);
-  for (const { id, holder } of services.repositories.list()) {
-    try {
-      await holder.get();
-    } catch (thrown) {
-      const { code, message, hint } = toFault(thrown);
-      log.warn({ code, hint }, `${message}; going on without repository "${id}"`);
-    }
-  }
-  if (!offload) await deletionsOf(resumed, services);
-}
 
 /** `onOpen` puts right what a killed daemon left half-done: at the start, or whenever the repository is there again. */
 function openRepositories(
@@ -361,38 +308,10 @@ const quotasOf = (catalog: Catalog, { values }: EffectiveSettings): Quotas =>
 function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Logger) {
   return startServer({
     native,
-    handlers: {
-      ...volumeHandlers(parts),
-      ...snapshotHandlers(parts),
-      ...backupHandlers(parts),
-      ...fileHandlers(parts),
-      ...jobHandlers(parts),
-      ...mountHandlers(parts),
-      ...eventHandlers(parts),
-      ...quotaHandlers(parts),
-      ...repositoryHandlers(parts),
-      ...daemonHandlers(parts),
-      ...serviceHandlers(parts),
-    },
+    handlers: allHandlers(parts),
     socketPath: values.socket,
     adminGroup: values.admin_group,
     grants: values.project_grants,
     log,
   });
-}
-
-function startNotifier({ jobs, clock, repositories }: Services, log: Logger): Notifier {
-  const isAlive = () => jobs.counts.running === 0 || clock.now() - jobs.lastProgressAtMs < hangMs;
-  const notifier = createNotifier({ native, environment: { ...process.env }, isAlive, log });
-  // Ours alone: a program that we start must not speak for the daemon.
-  for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete process.env[name];
-  const tell = () =>
-    notifier.status(statusLine(jobs.active(), repositories.known(defaultRepository).holder.fault));
-  const timer = setInterval(tell, statusEveryMs).unref();
-  const close = () => {
-    clearInterval(timer);
-    notifier.close();
-  };
-  tell();
-  return { ...notifier, close };
 }

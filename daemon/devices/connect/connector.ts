@@ -90,6 +90,9 @@ export interface ConnectContext {
   readonly folders: SystemFolders;
   readonly policy: AttachPolicy;
   readonly signal: AbortSignal;
+  /** "read": nothing will be written, and what is made is read-only where the way allows it. What was attached to be written to
+   *  serves readers too; never the other way round. */
+  readonly access: 'read' | 'write';
   /** The id of the attachment, for names of what is made for it alone. */
   readonly id: string;
   /** A folder of this attachment alone, 0700, made and removed by the caller: sockets, mount points. */

@@ -118,9 +118,20 @@ export interface DeviceProbe {
   flush(device: string): Promise<void>;
 }
 
+/** Something that an attachment has left that nobody keeps a record of. */
+export interface Leftover {
+  /** For people: "session 3 to iqn.2026-01.example:disk, without a device". */
+  readonly what: string;
+  /** With both, `detach` clears it away. */
+  readonly connection: Connection;
+  readonly built: Built;
+}
+
 export interface Connector {
   /** "iscsi"; the scheme of its URLs too. */
   readonly kind: string;
+  /** Further schemes that `parseUrl` takes: "nbd+unix". */
+  readonly schemes?: readonly string[];
   /** Words of Cinder's `driver_volume_type` that mean it. */
   readonly driverTypes: readonly string[];
   /** A sentence and an example of a URL, for help texts. */
@@ -146,4 +157,9 @@ export interface Connector {
   rescan(connection: Connection, built: Built, context: ConnectContext): Promise<Attached>;
   /** Leaves nothing behind of what was built, or throws DEVICE_LEFT with what is left. */
   detach(connection: Connection, built: Built, context: ConnectContext): Promise<void>;
+  /** A connection to the same device frozen: its attach makes a temporary snapshot of it (by a name that has `id` in it), its detach
+   *  removes it. Absent: it can't be done. Where it can't just now the attach fails with SNAPSHOT_UNSUPPORTED, and nothing is left. */
+  frozen?(connection: Connection, id: string): Connection;
+  /** What is surely of our making, and in none of `known`. */
+  leftovers?(known: readonly Built[], context: ConnectContext): Promise<readonly Leftover[]>;
 }

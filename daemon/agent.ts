@@ -25,6 +25,7 @@ import { allHandlers } from './control/handlers/all.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
 import { startServer } from './control/server.ts';
 import { startTelling } from './control/telling.ts';
+import { type SnapshotMakers, snapshotMakers } from './devices/snapshots/makers.ts';
 import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
 import type { HookSettings } from './jobs/hooks.ts';
@@ -76,13 +77,15 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(await lockState(native, values.state_dir));
   const catalog = await openCatalog(values.state_dir, undo);
   undo.push(() => catalog.close());
-  const { events, command, jobs } = startJobs(catalog, effective, log);
+  const snapshots = snapshotMakers({ native });
+  const { events, command, jobs } = startJobs(catalog, snapshots, effective, log);
 
   const viewDirectory = await realViewDirectory(values.view_dir);
   await cleanUpAfterEarlier({
     catalog,
     stateDirectory: values.state_dir,
     hooks: hooksOf(values),
+    snapshots,
     viewDirectory,
     log,
   });
@@ -111,6 +114,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     stateDirectory: values.state_dir,
     view: () => view,
     rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
+    snapshots,
     hooks: hooksOf(values),
     busyVolumes: new Set(),
     ...resumption(values),
@@ -161,7 +165,7 @@ async function serve(
 const eventRetries = { triesMax: 5, restMs: 2000 };
 
 /** The jobs, and who is told of what becomes of them. */
-function startJobs(catalog: Catalog, { values }: EffectiveSettings, log: Logger) {
+function startJobs(catalog: Catalog, snapshots: SnapshotMakers, { values }: EffectiveSettings, log: Logger) {
   const progressEveryMs = values.enable_progress_timer ? values.progress_interval * 1000 : null;
   const events = new Events({ catalog, clock: systemClock, host: hostname(), progressEveryMs });
   const command = new EventCommand({
@@ -172,7 +176,8 @@ function startJobs(catalog: Catalog, { values }: EffectiveSettings, log: Logger)
   });
   events.follow((event) => command.push(event));
   const observe = (...told: Parameters<Events['observe']>) => events.observe(...told);
-  const jobs = new Jobs({ catalog, clock: systemClock, log, observe, removeTemporary });
+  const forget = (path: string) => removeTemporary(snapshots, path);
+  const jobs = new Jobs({ catalog, clock: systemClock, log, observe, removeTemporary: forget });
   return { events, command, jobs };
 }
 

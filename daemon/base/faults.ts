@@ -183,6 +183,11 @@ export const faults = {
   },
   DEVICE_BUSY: { exit: 75, retry: true, hint: 'Stop what uses it: basaltctl device list' },
   DEVICE_UNKNOWN: { exit: 66, retry: false, hint: 'List what is attached with: basaltctl device list' },
+  SNAPSHOT_LOST: {
+    exit: 74,
+    retry: true,
+    hint: 'Give the snapshot more room, and run the backup again: docs/devices.md says how',
+  },
   DEVICE_FAILED: { exit: 74, retry: true, hint: 'Look for errors of the device in the kernel log (dmesg)' },
 
   STORAGE_FULL: {

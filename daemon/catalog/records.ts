@@ -28,6 +28,8 @@ export interface VolumeRecord {
   readonly encryption_key_id: string | null;
 }
 
+export type SnapshotMadeBy = 'reflink' | 'operator';
+
 /** A frozen copy of a volume that a backup can be made of. Known on this host only. */
 export interface SnapshotRecord {
   readonly id: string;
@@ -40,7 +42,7 @@ export interface SnapshotRecord {
   /** The time of which its data is. */
   readonly created_at: string;
   /** Made by Basalt, and removed by it; or made by somebody else, and only known. */
-  readonly made_by: 'reflink' | 'operator';
+  readonly made_by: SnapshotMadeBy;
   readonly evidence: Evidence | null;
 }
 
@@ -187,7 +189,7 @@ export interface JobRecord {
   /** How far it got; 0 until it has ended. */
   readonly bytes_done: number;
   readonly bytes_total: number;
-  /** What a restart must undo or go on with: a file being made. */
+  /** What a restart must undo or go on with: a file being made, or the place of a temporary snapshot. */
   readonly temporary_path: string | null;
   /** What happened to it, the oldest first; bounded. */
   readonly history: readonly JobEvent[];

@@ -32,6 +32,8 @@ const evidence = z.object({
   /** Who used the source at that time. */
   used_by: z.array(z.string().max(1024)).max(64),
   hooks: z.array(hookRun).max(8),
+  /** Why a source in use was read without a snapshot; absent where there was one, or none was wanted. */
+  no_snapshot: z.string().max(1024).optional(),
 });
 
 /** What is known of how the source stood when it was read. */

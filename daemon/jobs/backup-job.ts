@@ -5,6 +5,7 @@ import type { BackupRecord, JobRecord } from '../catalog/records.ts';
 import { openSource } from '../devices/source.ts';
 import {
   type BackupOrder,
+  type BackupSubject,
   newRecord,
   occupy,
   parentOf,
@@ -13,6 +14,7 @@ import {
 } from './backup-plan.ts';
 import { backupOrder } from './backup-run.ts';
 import { type KeptHints, keepHints } from './hints.ts';
+import { openKeptSnapshot } from './kept-snapshot.ts';
 import type { Services } from './services.ts';
 
 export async function createBackup(
@@ -23,7 +25,7 @@ export async function createBackup(
   const asked = subjectOf(services, order);
   parentOf(services, asked, order);
   await (await services.repositories.get(order.repository)).requireWritable();
-  const sizeBytes = await probeSource(services, asked.source, order.force);
+  const sizeBytes = await probeSource(services, asked, order.force);
   const hints = await keepHints(services, order, parentOf(services, asked, order), sizeBytes);
   try {
     return await submitBackup(services, order, sizeBytes, hints);
@@ -72,7 +74,16 @@ async function submitBackup(
 }
 
 /** Opens the source once before anything is recorded, so that what is wrong with it is said at once. */
-async function probeSource(services: Services, url: string, force: boolean): Promise<number> {
+async function probeSource(
+  services: Services,
+  { snapshot, source: url }: BackupSubject,
+  force: boolean,
+): Promise<number> {
+  if (snapshot !== undefined) {
+    const { source, close } = await openKeptSnapshot(services, snapshot);
+    await close();
+    return source.sizeBytes;
+  }
   const source = await openSource(services, url, { force });
   await source.close();
   return source.sizeBytes;

@@ -18,7 +18,7 @@ import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
 import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
-import { type BackupSource, dropTemporary, openBackupSource } from './backup-source.ts';
+import { type BackupSource, openBackupSource, whileWatched } from './backup-source.ts';
 import type { KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
@@ -97,38 +97,47 @@ async function runBackup(
   backup: BackupRecord,
   { volume, plan, onDurable, hints: kept }: BackupRun,
 ): Promise<BackupManifest> {
-  const { signal, progress } = context;
-  try {
-    const repository = await repositoryFor(services, context, backup.repository, 'write');
-    // The daemon may have ended just after the commit point.
-    const made = context.resumed ? await writtenManifest(repository, backup.id) : undefined;
-    if (made !== undefined) {
-      context.note('resumed', 'its manifest had been written: the backup is complete');
-      onDurable(made);
-      return made;
-    }
-    return await withMemory(services, context, 'backup', async (grant) => {
-      const opened = await openBackupSource(services, context, { backup, volume, force: plan.force });
-      const { source } = opened;
-      try {
-        const fields = () => fieldsOf(backup, volume, opened);
-        const { native } = services;
-        const rates = [context.rate, services.rates.read];
-        const copies = () => services.operations.running;
-        const checkpoints = await backupCheckpoints(services, context, repository, source);
-        const { commit } = context;
-        const parts = { source, repository, native, grant, progress, signal, rates, copies, fields };
-        const hints = await kept?.open(repository);
-        const manifest = await backUp({ ...parts, checkpoints, commit, hints });
-        onDurable(manifest);
-        return manifest;
-      } finally {
-        await source.close();
-      }
-    });
-  } finally {
-    await dropTemporary(services, context);
+  const { progress } = context;
+  const repository = await repositoryFor(services, context, backup.repository, 'write');
+  // The daemon may have ended just after the commit point.
+  const made = context.resumed ? await writtenManifest(repository, backup.id) : undefined;
+  if (made !== undefined) {
+    context.note('resumed', 'its manifest had been written: the backup is complete');
+    onDurable(made);
+    return made;
   }
+  return withMemory(services, context, 'backup', async (grant) => {
+    const opened = await openBackupSource(services, context, { backup, volume, force: plan.force });
+    const { source } = opened;
+    try {
+      const fields = () => fieldsOf(backup, volume, opened);
+      const { native } = services;
+      const rates = [context.rate, services.rates.read];
+      const copies = () => services.operations.running;
+      const checkpoints = await backupCheckpoints(services, context, repository, source);
+      const { commit } = context;
+      const parts = {
+        source,
+        repository,
+        native,
+        grant,
+        progress,
+        rates,
+        copies,
+        fields,
+        checkpoints,
+        commit,
+      };
+      const hints = await kept?.open(repository);
+      const manifest = await whileWatched(opened.snapshot, context.signal, (signal) =>
+        backUp({ ...parts, signal, hints }),
+      );
+      onDurable(manifest);
+      return manifest;
+    } finally {
+      await opened.close();
+    }
+  });
 }
 
 /** The manifest, where there is one already. */

@@ -262,10 +262,10 @@ export class Jobs {
     const tail = running
       .then(async () => {
         log.info({ job: id }, 'What a job had left hanging has come back');
-        await this.#removeTemporary(live);
+        const temporary_path = await this.#removeTemporary(live);
         const record = catalog.get('jobs', id);
         if (record === undefined || !jobStatus.hasEnded(record.status)) return;
-        await catalog.commit((changes) => changes.put('jobs', { ...record, temporary_path: null }));
+        await catalog.commit((changes) => changes.put('jobs', { ...record, temporary_path }));
       })
       .catch((thrown: unknown) => log.error({ job: id, err: thrown }, 'Cannot record what a job had left'))
       .finally(() => this.#tails.delete(tail));
@@ -290,13 +290,13 @@ export class Jobs {
   async #end(live: Live, order: JobOrder, { result, fault, left }: Outcome): Promise<void> {
     const { log, catalog } = this.#parts;
     const { id, kind } = live.record;
-    if (!left) await this.#removeTemporary(live);
+    const temporary = left ? live.record.temporary_path : await this.#removeTemporary(live);
     const status = fault === undefined ? 'done' : fault.code === 'CANCELLED' ? 'cancelled' : 'failed';
     live.told = live.record;
     live.move(status, {
       finished_at: this.#now(),
-      // Who was left behind may still be making it.
-      temporary_path: left ? live.record.temporary_path : null,
+      // Who was left behind may still be making it; and what can't be removed now is for the next start.
+      temporary_path: temporary,
       bytes_done: live.bytesDone,
       bytes_total: live.bytesTotal,
       result,
@@ -321,12 +321,16 @@ export class Jobs {
     log.info({ job: id, kind, status, fault: fault?.code, why: fault?.message }, 'A job has ended');
   }
 
-  /** A run that never began, or began with what an earlier daemon had made, may have left it. */
-  async #removeTemporary({ record: { id, temporary_path } }: Live): Promise<void> {
-    if (temporary_path === null) return;
-    await this.#parts.removeTemporary?.(temporary_path).catch((thrown: unknown) => {
-      this.#parts.log.error({ job: id, err: thrown }, 'Cannot remove what a job had made for itself');
-    });
+  /** A run that never began, or began with what an earlier daemon had made, may have left it. Gives what is still there. */
+  async #removeTemporary({ record: { id, temporary_path } }: Live): Promise<string | null> {
+    if (temporary_path === null) return null;
+    return (this.#parts.removeTemporary?.(temporary_path) ?? Promise.resolve()).then(
+      () => null,
+      (thrown: unknown) => {
+        this.#parts.log.error({ job: id, err: thrown }, 'Cannot remove what a job had made for itself');
+        return temporary_path;
+      },
+    );
   }
 
   /** A rebuild empties the index and replaces records: nothing else may read the one or write the other meanwhile. */

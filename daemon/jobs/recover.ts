@@ -10,7 +10,7 @@ import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, Checkpoint, JobPlan, JobRecord } from '../catalog/records.ts';
 import { backupStatus, jobStatus, volumeStatus } from '../catalog/statuses.ts';
 import { isPartialName } from '../devices/new-file.ts';
-import { isSnapshotPath } from '../devices/snapshot.ts';
+import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import { occupiedBy } from './backup-plan.ts';
 import { backupOrder } from './backup-run.ts';
 import { deleteOrder } from './delete-job.ts';
@@ -19,7 +19,7 @@ import type { JobOrder } from './job-order.ts';
 import { restoreOrder } from './restore-run.ts';
 import { type Services, timestamp } from './services.ts';
 
-type Local = Pick<Services, 'catalog' | 'clock'>;
+type Local = Pick<Services, 'catalog' | 'clock' | 'snapshots'>;
 
 /** Jobs that can't go on, their files and volumes: needs no repository. */
 export async function recoverJobs(services: Local): Promise<string[]> {
@@ -32,10 +32,10 @@ export async function recoverJobs(services: Local): Promise<string[]> {
       if (job.volume_id !== null) lockedBy.add(job.volume_id);
       continue;
     }
-    if (job.temporary_path !== null) done.push(await removeTemporary(job.temporary_path));
-    if (!ended) done.push(await markInterrupted(services, job));
-    else if (job.temporary_path !== null)
-      await catalog.commit((changes) => changes.put('jobs', { ...job, temporary_path: null }));
+    const temporary_path = await clearTemporary(services, job, done);
+    if (!ended) done.push(await markInterrupted(services, { ...job, temporary_path }));
+    else if (job.temporary_path !== temporary_path)
+      await catalog.commit((changes) => changes.put('jobs', { ...job, temporary_path }));
   }
   for (const volume of Array.from(catalog.all('volumes'))) {
     if (lockedBy.has(volume.id)) continue;
@@ -50,13 +50,32 @@ export async function recoverJobs(services: Local): Promise<string[]> {
   return done;
 }
 
-/** What a job made for itself: a file in the making, or a temporary snapshot. Nothing else is ever removed. */
-export async function removeTemporary(path: string): Promise<string> {
-  if (!isPartialName(path) && !isSnapshotPath(path)) return `Left "${path}" alone: it is not ours`;
-  return rm(path, { force: true }).then(
-    () => `Removed "${path}", which a job had made for itself`,
-    (thrown: unknown) => `Cannot remove "${path}", which a job had made for itself: ${String(thrown)}`,
-  );
+/** What is still there afterwards, and is for the next start to remove: null where nothing is. */
+async function clearTemporary(
+  { snapshots }: Local,
+  { temporary_path: path }: JobRecord,
+  done: string[],
+): Promise<string | null> {
+  if (path === null) return null;
+  try {
+    const gone = await removeTemporary(snapshots, path);
+    done.push(
+      gone ? `Removed "${path}", which a job had made for itself` : `Left "${path}" alone: it is not ours`,
+    );
+    return null;
+  } catch (thrown) {
+    done.push(`Cannot remove "${path}", which a job had made for itself: ${toFault(thrown).message}`);
+    return path;
+  }
+}
+
+/** What a job made for itself: a file in the making, or a temporary snapshot. False: it is neither, and stays. */
+export async function removeTemporary(snapshots: SnapshotMakers, path: string): Promise<boolean> {
+  const placed = snapshots.forPlace(path);
+  if (placed !== undefined) await placed.maker.remove(path);
+  else if (isPartialName(path)) await rm(path, { force: true });
+  else return false;
+  return true;
 }
 
 async function markInterrupted({ catalog, clock }: Local, job: JobRecord): Promise<string> {
@@ -66,7 +85,7 @@ async function markInterrupted({ catalog, clock }: Local, job: JobRecord): Promi
     message: `Interrupted job "${job.id}": the daemon was stopped`,
     hint: faults.INTERRUPTED.hint,
   } as const;
-  const failed = jobStatus.move(job, 'failed', { finished_at: now, temporary_path: null, fault });
+  const failed = jobStatus.move(job, 'failed', { finished_at: now, fault });
   await catalog.commit((changes) =>
     changes.put('jobs', withEvent(failed, now, 'interrupted', 'this kind of job does not go on by itself')),
   );

@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/faults.ts';
 import { ordinal } from '../base/ordinal.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import type { Budget, Grant } from '../memory/budget.ts';
 import { copyBytesFor, copyBytesMin } from '../pipeline/parts.ts';
 import type { Rate } from '../pipeline/rate.ts';
@@ -40,6 +41,8 @@ export interface Services {
   readonly view: () => View | undefined;
   /** Rates of all copies together: what is read from sources and packs to be checked, what is written to targets. */
   readonly rates: { readonly read: Rate; readonly write: Rate };
+  /** Who can make a snapshot of what. */
+  readonly snapshots: SnapshotMakers;
   /** What is run around the making of a snapshot. */
   readonly hooks: HookSettings;
   /** Volumes and snapshots whose backup is being recorded: the catalog does not say so yet. */

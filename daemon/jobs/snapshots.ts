@@ -1,6 +1,6 @@
 /** Snapshots of volumes: made here where the source can, or made by somebody else and registered.
- *  Promises: a snapshot that is made is in the catalog before its file is, so that a crash leaves no file that nobody knows; only a
- *  file that Basalt made is ever removed; a snapshot that is being backed up stays. */
+ *  Promises: a snapshot that is made is in the catalog before it is made, so that a crash leaves nothing that nobody knows; only
+ *  what Basalt made is ever removed; a snapshot that is being backed up stays. */
 
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
@@ -8,13 +8,13 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import { jobStatus, snapshotStatus } from '../catalog/statuses.ts';
 import { describeDevice } from '../devices/describe.ts';
-import { formatDeviceUrl } from '../devices/device-url.ts';
-import { isSnapshotPath, pathOfSnapshot, removeSnapshot, snapshotPathOf } from '../devices/snapshot.ts';
+import type { Source } from '../devices/device.ts';
+import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import { openSource } from '../devices/source.ts';
 import { requireIdleSnapshot } from './backup-plan.ts';
-import { hookSubjectOf, takeSnapshot } from './backup-source.ts';
 import { findSnapshot, findVolume } from './find.ts';
 import { type Services, timestamp } from './services.ts';
+import { hookSubjectOf, takeSnapshot } from './take-snapshot.ts';
 
 export interface SnapshotOrder {
   readonly volume: string;
@@ -66,38 +66,47 @@ export async function createSnapshot(
       `Cannot make a snapshot of volume "${volume.name}": it is being restored to`,
     );
   }
-  const empty = emptyRecord(volume, order.name);
-  const path = await snapshotPathOf(volume.source, empty.id);
-  if (path === undefined) throw unsupported(volume, 'its source is a device');
   const source = await openSource(services, volume.source, { force: true });
   try {
-    const creating = await register(services, {
-      ...empty,
-      source: formatDeviceUrl('file', path),
-      size_bytes: source.sizeBytes,
-      created_at: timestamp(services.clock),
-      made_by: 'reflink',
-    });
-    try {
-      const subject = hookSubjectOf(volume, { backup_id: null, snapshot_id: creating.id });
-      const taken = await takeSnapshot(services, { signal }, { subject, fd: source.fd, path });
-      if (typeof taken === 'string') throw unsupported(volume, taken);
-      const { url, sizeBytes, runs } = taken;
-      const record = snapshotStatus.move(creating, 'available', {
-        source: url,
-        size_bytes: sizeBytes,
-        created_at: timestamp(services.clock),
-        evidence: { read_from: 'snapshot', used_by: [...source.usedBy], hooks: [...runs] },
-      });
-      await services.catalog.commit((changes) => changes.put('snapshots', record));
-      return record;
-    } catch (thrown) {
-      await removeSnapshot(path);
-      await services.catalog.commit((changes) => changes.remove('snapshots', creating.id));
-      throw thrown;
-    }
+    return await createFrom(services, emptyRecord(volume, order.name), volume, source, signal);
   } finally {
     await source.close();
+  }
+}
+
+async function createFrom(
+  services: Services,
+  empty: SnapshotRecord,
+  volume: VolumeRecord,
+  source: Source,
+  signal: AbortSignal,
+): Promise<SnapshotRecord> {
+  const placed = await services.snapshots.forSource(source, empty.id);
+  if (placed === undefined) throw unsupported(volume, 'its source is a device of a kind that has none');
+  const { maker, place } = placed;
+  const creating = await register(services, {
+    ...empty,
+    source: maker.urlOf(place),
+    size_bytes: source.sizeBytes,
+    created_at: timestamp(services.clock),
+    made_by: maker.kind,
+  });
+  try {
+    const subject = hookSubjectOf(volume, { backup_id: null, snapshot_id: creating.id });
+    const taken = await takeSnapshot(services, { signal }, { ...placed, source, subject });
+    if (typeof taken === 'string') throw unsupported(volume, taken);
+    const { sizeBytes, runs } = taken;
+    const record = snapshotStatus.move(creating, 'available', {
+      size_bytes: sizeBytes,
+      created_at: timestamp(services.clock),
+      evidence: { read_from: 'snapshot', used_by: [...source.usedBy], hooks: [...runs] },
+    });
+    await services.catalog.commit((changes) => changes.put('snapshots', record));
+    return record;
+  } catch (thrown) {
+    await maker.remove(place);
+    await services.catalog.commit((changes) => changes.remove('snapshots', creating.id));
+    throw thrown;
   }
 }
 
@@ -132,7 +141,7 @@ async function register({ catalog }: Services, record: SnapshotRecord): Promise<
   throw new Fault('ALREADY_EXISTS', `Cannot add snapshot "${record.name}": the volume has one of that name`);
 }
 
-/** Forgets a snapshot, and removes its file where Basalt has made it. */
+/** Forgets a snapshot, and removes what is behind it where Basalt has made it. */
 export async function dropSnapshot(
   services: Services,
   reference: string,
@@ -148,23 +157,29 @@ export async function dropSnapshot(
   });
   const snapshot = found ?? findSnapshot(catalog, reference, project);
   try {
-    await removeFile(snapshot);
+    await removeMade(services, snapshot);
   } catch (thrown) {
     await catalog.commit((changes) => changes.put('snapshots', snapshot));
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new Fault('DEVICE_FAILED', `Cannot remove the file of snapshot "${snapshot.name}": ${why}`);
+    throw new Fault('DEVICE_FAILED', `Cannot remove what is behind snapshot "${snapshot.name}": ${why}`);
   }
   await catalog.commit((changes) => changes.remove('snapshots', snapshot.id));
   return snapshot;
 }
 
-async function removeFile({ made_by, source }: SnapshotRecord): Promise<void> {
-  const path = pathOfSnapshot(source);
-  if (made_by === 'reflink' && isSnapshotPath(path)) await removeSnapshot(path);
+/** Only what Basalt has made. */
+async function removeMade(
+  { snapshots }: Pick<Services, 'snapshots'>,
+  { made_by, source }: SnapshotRecord,
+): Promise<void> {
+  if (made_by === 'operator') return;
+  const { maker, place } = snapshots.at(made_by, source);
+  await maker.remove(place);
 }
 
 /** Finishes what a daemon that was killed had begun. Gives a sentence for each thing that it did. */
-export async function recoverSnapshots(catalog: Catalog): Promise<string[]> {
+export async function recoverSnapshots(services: Pick<Services, 'catalog' | 'snapshots'>): Promise<string[]> {
+  const { catalog } = services;
   const done: string[] = [];
   const wanted = snapshotsOfJobs(catalog);
   for (const snapshot of Array.from(catalog.all('snapshots'))) {
@@ -176,12 +191,12 @@ export async function recoverSnapshots(catalog: Catalog): Promise<string[]> {
       done.push(`Snapshot "${name}" is available again`);
       continue;
     }
-    const failed = await removeFile(snapshot).then(
+    const failed = await removeMade(services, snapshot).then(
       () => undefined,
       (thrown: unknown) => String(thrown),
     );
     if (failed === undefined) await catalog.commit((changes) => changes.remove('snapshots', id));
-    const end = failed === undefined ? 'it is gone' : `its file stays: ${failed}`;
+    const end = failed === undefined ? 'it is gone' : `what is behind it stays: ${failed}`;
     done.push(`Snapshot "${name}" was ${status}: ${end}`);
   }
   return done;

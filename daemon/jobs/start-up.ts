@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { systemClock } from '../base/clock.ts';
 import { toFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import { detachLoopsBelow } from '../view/file-system-mount.ts';
 import { dropStaleHints } from './hints.ts';
 import { type HookSettings, thawAfterCrash } from './hooks.ts';
@@ -17,6 +18,7 @@ export interface LeftoverParts {
   readonly catalog: Catalog;
   readonly stateDirectory: string;
   readonly hooks: HookSettings;
+  readonly snapshots: SnapshotMakers;
   readonly viewDirectory: string | null;
   readonly log: Logger;
 }
@@ -26,8 +28,8 @@ export async function cleanUpAfterEarlier(parts: LeftoverParts): Promise<void> {
   const { catalog, stateDirectory, hooks, viewDirectory, log } = parts;
   await dropStaleHints(stateDirectory);
   for (const line of await thawAfterCrash(catalog, hooks)) log.warn(line);
-  for (const line of await recoverSnapshots(catalog)) log.warn(line);
-  for (const line of await recoverJobs({ catalog, clock: systemClock })) log.warn(line);
+  for (const line of await recoverSnapshots(parts)) log.warn(line);
+  for (const line of await recoverJobs({ ...parts, clock: systemClock })) log.warn(line);
   for (const { mount, why } of await unmountAll({ catalog }))
     log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
   if (viewDirectory !== null) await detachLoopsBelow(viewDirectory);

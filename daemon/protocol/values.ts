@@ -68,6 +68,8 @@ export interface EvidenceValue {
   read_from: string;
   used_by: string[];
   hooks: { hook: string; exit_status: number | null; timed_out: boolean; milliseconds: number }[];
+  /** Why a source in use was read without a snapshot. */
+  no_snapshot?: string | undefined;
 }
 
 export interface SnapshotValue {

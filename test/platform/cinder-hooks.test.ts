@@ -139,7 +139,11 @@ test('hooks: where no snapshot can be made they do not run, as they would hold t
   await holdOpen(path, '<>');
   expect(await backUp(daemon, 'bare')).toMatchObject({
     consistency: expect.stringMatching(/^crash-consistent: read while it was in use/) as string,
-    consistency_evidence: { read_from: 'source', hooks: [] },
+    consistency_evidence: {
+      read_from: 'source',
+      hooks: [],
+      no_snapshot: 'its file system cannot share bytes between files',
+    },
   });
   // A source that nobody uses is read as it is.
   const idle = join(mountedReflink('btrfs'), 'idle.img');

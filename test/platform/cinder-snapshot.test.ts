@@ -142,6 +142,28 @@ describe.each(reflinkKinds)('on %s', (kind) => {
   });
 });
 
+test('snapshot: a temporary one that cannot be removed is removed by the next start', async () => {
+  const daemon = await daemonForTest();
+  const folder = mountedReflink('btrfs');
+  const path = await volumeOn(folder, daemon, noise(8 * MiB, 1));
+  await holdOpen(path, '<>');
+  const { job_id } = await daemon.call('backup.create', { volume: 'web', force: true, rate: 4 * MiB });
+  await underWay(daemon, job_id);
+  run('chattr', '+i', folder);
+  try {
+    await daemon.done({ job_id });
+    expect(hidden(folder)).toHaveLength(1);
+    await daemon.kill();
+    await daemon.start();
+    expect(hidden(folder)).toHaveLength(1);
+  } finally {
+    run('chattr', '-i', folder);
+  }
+  await daemon.kill();
+  await daemon.start();
+  expect(hidden(folder)).toEqual([]);
+});
+
 test('snapshot: a file of btrfs without copy-on-write can be snapshotted, too', async () => {
   const daemon = await daemonForTest();
   const folder = mountedReflink('btrfs');

@@ -80,9 +80,9 @@ async function probeSource(
   force: boolean,
 ): Promise<number> {
   if (snapshot !== undefined) {
-    const { source, close } = await openKeptSnapshot(services, snapshot);
-    await close();
-    return source.sizeBytes;
+    const kept = await openKeptSnapshot(services, snapshot);
+    await kept.close();
+    return kept.source.sizeBytes;
   }
   const source = await openSource(services, url, { force });
   await source.close();

@@ -27,12 +27,15 @@ export async function openKeptSnapshot(
   const snapshot = await maker.open(place);
   if (typeof snapshot === 'string')
     throw new Fault('SNAPSHOT_LOST', `Cannot read snapshot "${name}": ${snapshot}`);
-  const release = () => snapshot.release();
   try {
     const source = await openSource(services, snapshot.url, { force: true });
-    return { source, snapshot, close: () => source.close().finally(release) };
+    const close = async (): Promise<void> => {
+      await source.close();
+      await snapshot.release();
+    };
+    return { source, snapshot, close };
   } catch (thrown) {
-    await release();
+    await snapshot.release();
     throw thrown;
   }
 }

@@ -9,7 +9,6 @@ import type { SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import { jobStatus, snapshotStatus } from '../catalog/statuses.ts';
 import { describeDevice } from '../devices/describe.ts';
 import type { Source } from '../devices/device.ts';
-import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import { openSource } from '../devices/source.ts';
 import { requireIdleSnapshot } from './backup-plan.ts';
 import { findSnapshot, findVolume } from './find.ts';

@@ -19,7 +19,7 @@ vitest := vitest run --config test/vitest.config.ts
 tests := unit contract property
 tests_of_root := scenario platform
 
-.PHONY: help install build quickstart test test-cinder check format bench bench-peers clean packages
+.PHONY: help install build quickstart test test-guest-short test-cinder check format bench bench-peers clean packages
 
 help: ## list these names
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,11 @@ else
 	$(vitest) $(addprefix --project ,$(tests))
 	@echo 'NOT RUN: the tests "$(tests_of_root)" need root (loop devices, mounts, FUSE). All of them: sudo env PATH="$$PATH" make test'
 endif
+	@$(MAKE) test-guest-short
+
+test-guest-short: build ## devices on a kernel of their own, in a guest that is a process
+	@.ci/packages guest || true
+	test/guest/run uml
 
 test-cinder: build ## let the driver of a real Cinder, from Debian, restore what Basalt writes (root)
 	@dpkg -s python3-cinder python3-zstd >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-cinder python3-zstd

@@ -1,16 +1,21 @@
 import { defineConfig } from 'vitest/config';
 
 /** One project a kind of test; scenario and platform tests drive real daemons, so they run one file at a time. */
-const project = (name: string, timeoutMs: number, oneByOne: boolean) => ({
+const project = (name: string, timeoutMs: number, oneByOne: boolean, folder = name) => ({
   test: {
     name,
-    include: [`test/${name}/**/*.test.ts`],
+    include: [`test/${folder}/**/*.test.ts`],
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
     fileParallelism: !oneByOne,
     pool: 'forks' as const,
   },
 });
+
+const guest = (machine: string) => {
+  const { test } = project(`guest-${machine}`, 300_000, true, `guest/${machine}`);
+  return { test: { ...test, setupFiles: ['test/guest/support/setup.ts'] } };
+};
 
 export default defineConfig({
   test: {
@@ -24,6 +29,10 @@ export default defineConfig({
       project('platform', 180_000, true),
       // Needs packages that no other test needs: make test-cinder.
       project('cinder', 900_000, true),
+      // Inside of guests with a kernel of their own: make test-guest-short, make test-guest.
+      guest('uml'),
+      guest('long'),
+      guest('qemu'),
     ],
   },
 });

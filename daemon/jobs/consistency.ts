@@ -18,8 +18,7 @@ export function consistencyOf(evidence: Evidence, from?: string): string {
     if (used === '') return 'clean';
     if (from !== undefined) return `crash-consistent: read from ${from}, made while it was in use: ${used}`;
     const { no_snapshot: why } = evidence;
-    const unheld = why === undefined ? '' : `, without a snapshot (${why})`;
-    return `crash-consistent: read while it was in use${unheld}: ${used}`;
+    return `crash-consistent: read while it was in use: ${used}${why === undefined ? '' : `; no snapshot: ${why}`}`;
   };
   return sentence().slice(0, sentenceLengthMax);
 }

@@ -273,6 +273,15 @@ export interface Native {
   openDirect(fd: number, forWriting: boolean): Promise<number>;
   /** Size of a block device in bytes, its logical sector size, and whether it is read-only. */
   blockDevice(fd: number): Promise<{ sizeBytes: number; sectorBytes: number; readOnly: boolean }>;
+  /** A page of vital product data, read from the device now (SG_IO INQUIRY); undefined where it is no SCSI device, or has no such
+   *  page. Rejects with `code` "NO_UNIT" where the storage shows no volume there any more. Hostile bytes. Source: sg(4), SPC-4. */
+  inquiry(path: string, page: number, timeoutMs: number): Promise<Buffer | undefined>;
+  /** Size and logical block of a block device, by its name: opening it may hang, so it is not opened on a thread of Node. */
+  namedSize(path: string): Promise<{ sizeBytes: number; blockBytes: number }>;
+  /** Writes dirty pages of the device back and drops the others, by its name. */
+  namedFlush(path: string): Promise<void>;
+  /** Writes a word to a file of sysfs that sets off work, and waits for its end, which may be long. */
+  order(path: string, text: string): Promise<void>;
   /** What a loop device stands on, by st_dev and st_ino, and where that is a block device its st_rdev (else 0), however its path is
    *  called where one looks from. Source: loop(4). */
   loopBacking(fd: number): Promise<{ device: bigint; inode: bigint; blockDevice: bigint }>;

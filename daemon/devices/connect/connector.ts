@@ -116,6 +116,8 @@ export interface DeviceProbe {
   size(device: string): Promise<Pick<DeviceIdentity, 'sizeBytes' | 'blockBytes'>>;
   /** Writes dirty pages of the device back and forgets the others. */
   flush(device: string): Promise<void>;
+  /** Writes a word to a file of sysfs, such as "scan" or "delete", and waits until the kernel has done the work. */
+  order(file: string, text: string): Promise<void>;
 }
 
 /** Something that an attachment has left that nobody keeps a record of. */

@@ -27,6 +27,8 @@ const inProduct = (path: string): boolean => /^(daemon|client|native)\//.test(pa
 const inTypeScript = (path: string): boolean => path.endsWith('.ts');
 /** The one place that starts programs of the operator, and ends them with what they have started. */
 const programFile = 'daemon/base/program.ts';
+/** Starts programs of the system by their full paths; some of them must outlive a daemon that is killed. */
+const toolsFile = 'daemon/devices/connect/tools.ts';
 /** Starts the reader of file systems, a program of our own, with open files in place of words. */
 const readerFile = 'daemon/view/browse/reader.ts';
 const anywhere = (): boolean => true;
@@ -60,7 +62,7 @@ const bans: readonly Ban[] = [
     what: 'a shell',
     pattern: /(?<![.\w])(exec|spawn)\(|\bshell: true/,
     instead: 'runCommand of daemon/view/commands.ts: a program with a list of words, and a time limit',
-    within: (path) => inDaemon(path) && path !== programFile && path !== readerFile,
+    within: (path) => inDaemon(path) && path !== programFile && path !== readerFile && path !== toolsFile,
     sample: 'exec(`umount ${folder}`);',
     samplePath: 'daemon/view/planted.ts',
   },

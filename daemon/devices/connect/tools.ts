@@ -1,9 +1,10 @@
 /** Runs programs of the system for the connectors: iscsiadm, multipath, lvs, nvme, rbd and their like.
- *  Promises: no shell, no locale, a fixed search path; each run has a time limit and ends with the daemon; what it prints is kept up
- *  to a limit, and given back whole on failure. Nothing secret may be among the words: every user of the host can read them. */
+ *  Promises: no shell, no locale, a fixed search path; each run has a time limit and ends with the daemon, unless it asks for its own
+ *  end; what it prints is kept up to a limit, and given back whole on failure. Nothing secret may be among the words: every user of the host can read them. */
 
-import { execFile } from 'node:child_process';
-import { access, constants } from 'node:fs/promises';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { access, constants, type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KiB } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
@@ -13,6 +14,9 @@ export interface ToolOptions {
   readonly signal?: AbortSignal;
   /** What it reads from stdin. */
   readonly input?: string;
+  /** True for what would leave a device suspended were it ended half-way: it is never ended, not even with the daemon. The time
+   *  limit only ends the waiting for it; `signal` and `input` don't count. */
+  readonly toTheEnd?: boolean;
 }
 
 export interface ToolRun {
@@ -76,6 +80,51 @@ function start(path: string, words: readonly string[], options: ToolOptions): Pr
   });
 }
 
+/** In a session of its own. It says what it has to say to files, as a pipe that nobody reads any more would end it. */
+async function startToTheEnd(
+  path: string,
+  words: readonly string[],
+  { timeoutMs = defaultTimeoutMs }: ToolOptions,
+): Promise<ToolRun> {
+  const folder = await mkdtemp(join(tmpdir(), 'basalt-tool-'));
+  const files = await Promise.all(['out', 'error'].map((name) => open(join(folder, name), 'wx+', 0o600)));
+  await rm(folder, { recursive: true, force: true });
+  try {
+    const [out, error] = files.map(({ fd }) => fd);
+    const stdio = ['ignore', out ?? 'ignore', error ?? 'ignore'] as const;
+    const child = spawn(path, words, { stdio: [...stdio], detached: true, env: environment });
+    const status = await endOf(child, timeoutMs);
+    const [stdout = '', stderr = ''] = await Promise.all(files.map(beginningOf));
+    const timedOut = status === 'late';
+    const ended = timedOut ? `it did not end within ${timeoutMs / 1000} s, and goes on` : `status ${status}`;
+    const complaint = timedOut ? ended : lastLine(stderr) || lastLine(stdout) || ended;
+    return { status: timedOut ? null : status, stdout, stderr, timedOut, complaint };
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+async function beginningOf(file: FileHandle): Promise<string> {
+  const length = Math.min((await file.stat()).size, outputBytesMax);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
+  return buffer.toString('utf8', 0, bytesRead);
+}
+
+/** Its status, null where a signal has ended it. */
+function endOf(child: ChildProcess, timeoutMs: number): Promise<number | null | 'late'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.unref();
+      resolve('late');
+    }, timeoutMs);
+    child.once('error', reject);
+    child.once('exit', (status) => {
+      clearTimeout(timer);
+      resolve(status);
+    });
+  });
+}
+
 async function run(program: string, words: readonly string[], options: ToolOptions = {}): Promise<ToolRun> {
   const path = await find(program);
   if (path === undefined) {
@@ -83,7 +132,7 @@ async function run(program: string, words: readonly string[], options: ToolOptio
       details: { program },
     });
   }
-  return start(path, words, options);
+  return options.toTheEnd === true ? startToTheEnd(path, words, options) : start(path, words, options);
 }
 
 async function output(program: string, words: readonly string[], options?: ToolOptions): Promise<string> {

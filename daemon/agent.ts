@@ -23,7 +23,9 @@ import { showSettings } from './config/render.ts';
 import { operationsDefault, type Settings } from './config/settings.ts';
 import { allHandlers } from './control/handlers/all.ts';
 import type { HandlerParts } from './control/handlers/parts.ts';
+import { readGroupId } from './control/listen.ts';
 import { startServer } from './control/server.ts';
+import { createSights } from './control/sights.ts';
 import { startTelling } from './control/telling.ts';
 import { type SnapshotMakers, snapshotMakers } from './devices/snapshots/makers.ts';
 import { EventCommand } from './jobs/event-command.ts';
@@ -124,7 +126,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   await openAndRecover(services, values.offload_recovery, log);
 
   if (viewDirectory !== null) {
-    view = await openViewAt(viewDirectory, services, shares, log);
+    view = await openViewAt(viewDirectory, services, shares, effective, log);
     undo.push(() => closeView(view, services, log));
   }
 
@@ -216,7 +218,14 @@ async function realViewDirectory(viewDirectory: string | null): Promise<string |
   return join(parent, basename(viewDirectory));
 }
 
-function openViewAt(viewDirectory: string, services: Services, shares: MemoryShares, log: Logger) {
+async function openViewAt(
+  viewDirectory: string,
+  services: Services,
+  shares: MemoryShares,
+  { values }: EffectiveSettings,
+  log: Logger,
+) {
+  const adminGid = await readGroupId(values.admin_group);
   return openView({
     native,
     cache: shares.viewCache,
@@ -226,6 +235,9 @@ function openViewAt(viewDirectory: string, services: Services, shares: MemorySha
     readerProgram,
     clock: systemClock,
     threads: Math.max(2, Math.min(8, cpus().length)),
+    allowOther: values.view_allow_other,
+    sightOf: createSights({ native, clock: systemClock, adminGid, grants: values.project_grants }),
+    callerOwnsAll: values.view_owners === 'caller',
     onEnd: () =>
       log.warn({ viewDir: viewDirectory }, 'Somebody unmounted the view; it comes back with the next start'),
   });

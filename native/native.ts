@@ -172,20 +172,30 @@ export interface FuseOptions {
   readonly threads: number;
   /** Name shown in the mount table. */
   readonly name: string;
+  /** Others than root are let in. The kernel checks no modes: who may see and open what is for the callbacks to say. */
+  readonly allowOther: boolean;
+  /** Each caller is shown himself as the owner of everything, and the right to read it. */
+  readonly callerOwnsAll: boolean;
   /** Each is called on the main thread and must answer by `reply*` or `fill` with the same token, once. */
-  readonly onLookup: (token: number, parent: number, name: string) => void;
-  readonly onReadFolder: (token: number, node: number) => void;
-  readonly onReadLink: (token: number, node: number) => void;
+  readonly onLookup: (token: number, caller: FuseCaller, parent: number, name: string) => void;
+  readonly onReadFolder: (token: number, caller: FuseCaller, node: number) => void;
+  readonly onReadLink: (token: number, caller: FuseCaller, node: number) => void;
   /** Only for names that begin with `user.basalt.`. */
-  readonly onAttribute: (token: number, node: number, name: string) => void;
-  readonly onAttributeNames: (token: number, node: number) => void;
-  readonly onOpen: (token: number, node: number) => void;
+  readonly onAttribute: (token: number, caller: FuseCaller, node: number, name: string) => void;
+  readonly onAttributeNames: (token: number, caller: FuseCaller, node: number) => void;
+  readonly onOpen: (token: number, caller: FuseCaller, node: number) => void;
   /** All readers of an opened file have closed it. */
   readonly onForget: (node: number) => void;
   /** Bytes `offset … offset + length` of file `node` are wanted in `slot` (a number; its memory is `cache` from slot * slotBytes). */
   readonly onMiss: (token: number, node: number, offset: number, length: number, slot: number) => void;
   /** The kernel has ended the mount. */
   readonly onEnd: () => void;
+}
+
+/** Who makes a system call on the mount, as the kernel says. */
+export interface FuseCaller {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface FuseNode {
@@ -196,6 +206,8 @@ export interface FuseNode {
   readonly sizeBytes: number;
   readonly mode: number;
   readonly modifiedAtMs: number;
+  /** Not everybody may see its name: the kernel looks it up for each caller, and keeps it for none. */
+  readonly guarded?: boolean;
   /** The file is a window into another one, which is asked for in `onMiss`, and whose slots both share. `sizeBytes`: of
    *  that other file; the window ends within it. */
   readonly source?: { readonly node: number; readonly offset: number; readonly sizeBytes: number };

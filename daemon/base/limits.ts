@@ -51,6 +51,11 @@ export const viewSlotBytes = 256 * KiB;
 export const viewOpenBackupsMax = 8;
 /** Backups whose partition tables the view keeps. */
 export const viewTablesMax = 64;
+/** Users with different rights for whom the view keeps the names of volumes, and how long it believes which groups a user is in. */
+export const viewSightsMax = 16;
+export const viewRightsMs = 5_000;
+/** Users whose rights are kept so. */
+export const viewRightsMax = 256;
 /** Partitions that are shown of an image, records of its chain of logical ones, bytes of the entries of its GPT: images are
  *  hostile. Linux shows 255 partitions of a disk. */
 export const partitionsMax = 255;

@@ -44,6 +44,10 @@ export interface BackupOrders {
   named(name: string): Iterable<BackupRecord>;
   /** Those in the middle of something: creating, restoring, deleting. */
   unsettled(): Iterable<BackupRecord>;
+  /** Those whose `created_at` begins so, of one volume or of all; oldest first. */
+  made(beginning: string, volumeId?: string): Iterable<BackupRecord>;
+  /** Another number after each commit that touched a backup. */
+  generation(): number;
   /** Ids of the volumes that have backups. */
   volumeIds(): Iterable<string>;
 }

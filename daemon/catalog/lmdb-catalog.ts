@@ -22,6 +22,8 @@ const mapBytes = 64 * 1024 ** 3;
 interface Database {
   readonly root: RootDatabase;
   readonly tables: { readonly [T in TableName]: Table<Tables[T], string> };
+  /** Grows by each commit that touches a backup. */
+  generation: number;
   /** Keys of `backup-order.ts`; what they lead to is the id at their end. */
   readonly orders: Table<null>;
   /** Usage by project, under `usageKey`; `usageBuilt` says that it is there. */
@@ -69,6 +71,7 @@ export function openLmdbCatalog(path: string): Catalog {
       repositories: root.openDB({ name: 'repositories' }),
       checkpoints: root.openDB({ name: 'checkpoints' }),
     },
+    generation: 0,
     orders: root.openDB({ name: 'orders' }),
     usage: root.openDB({ name: 'usage' }),
   };
@@ -108,7 +111,8 @@ function whole<R>(name: TableName, record: R): R {
   return { ...lacking[name], ...record };
 }
 
-function backupOrders({ orders, tables }: Database): BackupOrders {
+function backupOrders(database: Database): BackupOrders {
+  const { orders, tables } = database;
   /** The records behind the keys that begin with `prefix`; the id is the last part of a key. */
   function* behind(
     prefix: readonly string[],
@@ -121,9 +125,13 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
     ];
     const first = reverse ? high : low;
     const begin: Key = after === undefined ? first : [...prefix, after.created_at, after.id];
-    for (const key of orders.getKeys({ start: begin, end: reverse ? low : high, reverse })) {
+    for (const record of between(begin, reverse ? low : high, reverse))
+      if (record.id !== after?.id) yield record;
+  }
+  function* between(start: Key, end: Key, reverse: boolean): Iterable<BackupRecord> {
+    for (const key of orders.getKeys({ start, end, reverse })) {
       const id = Array.isArray(key) ? key.at(-1) : undefined;
-      const record = typeof id === 'string' && id !== after?.id ? tables.backups.get(id) : undefined;
+      const record = typeof id === 'string' ? tables.backups.get(id) : undefined;
       if (record !== undefined) yield whole('backups', record);
     }
   }
@@ -135,6 +143,11 @@ function backupOrders({ orders, tables }: Database): BackupOrders {
       for (const record of behind(['name', nameKey(name)], false)) if (record.name === name) yield record;
     },
     unsettled: () => behind(['unsettled'], false),
+    made: (beginning, volumeId) => {
+      const prefix = volumeId === undefined ? ['made'] : ['volume', volumeId];
+      return between([...prefix, beginning, lowest], [...prefix, `${beginning}${highest}`, lowest], false);
+    },
+    generation: () => database.generation,
     volumeIds: function* () {
       let after: string = lowest;
       for (;;) {
@@ -172,15 +185,15 @@ function holdToMachine(table: TableName, before: object | undefined, now: object
 const statusIn = (record: object | undefined): string =>
   record !== undefined && 'status' in record ? String(record.status) : '';
 
-async function commit(
-  { root, tables, orders, usage }: Database,
-  change: (changes: Changes) => void,
-): Promise<void> {
+async function commit(database: Database, change: (changes: Changes) => void): Promise<void> {
+  const { root, tables, orders, usage } = database;
+  let touched = false;
   const account = (backup: BackupRecord, combine: typeof plus) => {
     const key = usageKey(backup.project_id);
     void usage.put(key, combine(usage.get(key) ?? noUsage, counted(backup)));
   };
   const order = (before: BackupRecord | undefined, now: BackupRecord | undefined) => {
+    touched = true;
     if (before !== undefined) {
       for (const key of orderKeys(before)) void orders.remove([...key]);
       account(before, minus);
@@ -204,6 +217,7 @@ async function commit(
         },
       });
     });
+    if (touched) database.generation += 1;
     await root.flushed; // W3
   } catch (thrown) {
     // What a change refuses by itself is not the storage's fault.

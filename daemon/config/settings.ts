@@ -34,6 +34,7 @@ export const memoryLimitMin = 64 * MiB;
 /** Copies that run at the same time where nobody says otherwise; each gets its share of the memory. */
 export const operationsDefault = 15;
 export const ioPriorities = ['none', 'idle', 'low', 'normal', 'high'] as const;
+export const viewOwners = ['image', 'caller'] as const;
 export const blockSizes = [16384, 32768, 65536, 131072, 262144] as const;
 
 export const settings = {
@@ -69,6 +70,20 @@ export const settings = {
     about: 'Folder under which every backup is visible as files; "none" switches the view off.',
     live: false,
     flag: 'view-dir',
+  }),
+  view_allow_other: setting({
+    shape: shape.boolean,
+    initial: () => false,
+    about:
+      'Let users other than root into the view: members of admin_group see all of it, others the backups of the projects that project_grants gives them. They also need a way to the folder: the default view_dir is behind one that only root may enter.',
+    live: false,
+  }),
+  view_owners: setting({
+    shape: shape.oneOf(viewOwners),
+    initial: () => 'image' as const,
+    about:
+      'Whose the files in the view are: "image": as the file system inside the backup says; "caller": of whoever looks, who may read all that he sees.',
+    live: false,
   }),
   restore_dir: setting({
     shape: shape.path,

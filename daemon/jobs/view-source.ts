@@ -2,30 +2,25 @@
 
 import { Fault } from '../base/faults.ts';
 import type { BackupRecord } from '../catalog/records.ts';
-import type { ViewBackup, ViewVolume } from '../view/names.ts';
 import type { ViewSource } from '../view/tree.ts';
 import type { Services } from './services.ts';
 
 const isShown = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';
+
+function* shown(backups: Iterable<BackupRecord>): Iterable<BackupRecord> {
+  for (const backup of backups) if (isShown(backup)) yield backup;
+}
 
 export function viewSourceOf({
   catalog,
   repositories,
 }: Pick<Services, 'catalog' | 'repositories'>): ViewSource {
   return {
+    generation: () => catalog.backups.generation(),
     // From the backups, not from the registered volumes: a backup outlives its volume's registration.
-    volumes: function* (): Iterable<ViewVolume> {
-      for (const id of catalog.backups.volumeIds()) {
-        for (const backup of catalog.backups.ofVolume(id)) {
-          if (!isShown(backup)) continue;
-          yield { id, name: backup.volume_name };
-          break;
-        }
-      }
-    },
-    backups: function* (volumeId): Iterable<ViewBackup> {
-      for (const backup of catalog.backups.ofVolume(volumeId)) if (isShown(backup)) yield backup;
-    },
+    volumeIds: () => catalog.backups.volumeIds(),
+    backups: (volumeId) => shown(catalog.backups.ofVolume(volumeId)),
+    backupsMade: (beginning, volumeId) => shown(catalog.backups.made(beginning, volumeId)),
     backup: (backupId) => {
       const backup = catalog.get('backups', backupId);
       return backup !== undefined && isShown(backup) ? backup : undefined;

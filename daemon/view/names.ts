@@ -4,11 +4,6 @@
 
 import { fileNameBytesMax } from '../base/limits.ts';
 
-export interface ViewVolume {
-  readonly id: string;
-  readonly name: string;
-}
-
 export interface ViewBackup {
   readonly id: string;
   readonly volume_id: string;
@@ -26,7 +21,9 @@ const reservedEnding = / \([0-9a-zA-Z-]+\)$/;
 
 /** Folder name to volume. A volume has its bare name where that is safe, not ours, and no other volume has it; else `name (id)`,
  *  with the first eight characters of the id where they are enough to tell them apart. */
-export function volumeFolders<V extends ViewVolume>(volumes: Iterable<V>): Map<string, V> {
+export function volumeFolders<V extends { readonly id: string; readonly name: string }>(
+  volumes: Iterable<V>,
+): Map<string, V> {
   const groups = new Map<string, V[]>();
   for (const volume of volumes) {
     const base = safeName(volume.name);
@@ -68,8 +65,8 @@ export function backupFolders<B extends ViewBackup>(backups: Iterable<B>): Map<s
 
 /** Name to backup, of all backups, in the order of time: `time@volume`, or with the id in place of the volume where that
  *  says too little. */
-export function backupsByTime<V extends ViewVolume, B extends ViewBackup>(
-  volumes: Map<string, V>,
+export function backupsByTime<V, B extends ViewBackup>(
+  volumes: ReadonlyMap<string, V>,
   backupsOf: (volume: V) => Iterable<B>,
 ): Map<string, B> {
   const groups = new Map<string, B[]>();
@@ -100,6 +97,22 @@ function timeOf(backup: { readonly created_at: string }): string {
   if (Number.isNaN(time.getTime())) return 'unknown-time';
   // Colons are legal, but programs that take host:path stumble over them.
   return time.toISOString().replaceAll(':', '.');
+}
+
+/** The second that a name of a backup says, as `created_at` begins with it; undefined where it says none. */
+export function timeInName(name: string): string | undefined {
+  const [, day, hour, minute, second] =
+    /^(\d{4}-\d\d-\d\d)T(\d\d)\.(\d\d)\.(\d\d)\.\d{3}Z[-@]/.exec(name) ?? [];
+  return day && `${day}T${hour}:${minute}:${second}`;
+}
+
+/** How `created_at` begins, up to the second. */
+export const secondOf = ({ created_at: text }: { readonly created_at: string }): string => text.slice(0, 19);
+
+/** Whether the name of a backup says another second than its `created_at`: that is not UTC, or no time. */
+export function hasOddTime(backup: { readonly created_at: string }): boolean {
+  const time = new Date(backup.created_at);
+  return Number.isNaN(time.getTime()) || time.toISOString().slice(0, 19) !== secondOf(backup);
 }
 
 const shortId = (id: string): string => safeName(id).slice(0, shortIdLength);

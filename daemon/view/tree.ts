@@ -6,19 +6,14 @@
  *    /by-time/<time>@<volume>                    links to the folders of all backups
  *
  *  Promises: a backup keeps its node numbers until it is dropped, and a number is never given to anything else; what the
- *  source no longer lists is not found any more. Knows nothing of FUSE sessions, slots or catalogs. */
+ *  source no longer lists is not found any more; nobody finds what is not in his sight. Knows nothing of FUSE sessions, slots or
+ *  catalogs, and not whose sight is which. */
 
 import type { FuseNode } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import type { BackupImage } from '../repository/repository.ts';
-import {
-  backupFolders,
-  backupsByTime,
-  byTimeName,
-  type ViewBackup,
-  type ViewVolume,
-  volumeFolders,
-} from './names.ts';
+import { type FolderSource, Folders, type OwnedBackup, type Sight, wholeSight } from './folders.ts';
+import { byTimeName } from './names.ts';
 import type { Partition } from './tables/range.ts';
 
 export const imageName = 'volume.img';
@@ -27,8 +22,9 @@ export const partitionsName = 'partitions';
 /** What FUSE calls the root. */
 export const rootNode = 1;
 
-const folderMode = 0o550;
-const fileMode = 0o440;
+/** Who may see what is no matter of modes: see `Sight`. */
+const folderMode = 0o555;
+const fileMode = 0o444;
 const linkMode = 0o777;
 
 export interface OpenBackup {
@@ -37,15 +33,13 @@ export interface OpenBackup {
 }
 
 /** A backup with what its extended attributes tell. */
-export interface ShownBackup extends ViewBackup {
+export interface ShownBackup extends OwnedBackup {
   readonly status: string;
   readonly root_digest: string | null;
 }
 
-/** Where the tree comes from. Lists are answered at once, from what is in memory; only backups that can be read are listed. */
-export interface ViewSource {
-  volumes(): Iterable<ViewVolume>;
-  backups(volumeId: string): Iterable<ViewBackup>;
+/** Where the tree comes from. */
+export interface ViewSource extends FolderSource {
   backup(backupId: string): ShownBackup | undefined;
   open(backupId: string): Promise<OpenBackup>;
 }
@@ -71,6 +65,7 @@ export interface TreeReads {
 
 export class Tree {
   readonly #source: ViewSource;
+  readonly #folders: Folders;
   readonly #openedAtMs: number;
   readonly #reads: TreeReads;
   readonly #places = new Map<number, Place>([[rootNode, { kind: 'root' }]]);
@@ -81,6 +76,7 @@ export class Tree {
 
   constructor(source: ViewSource, openedAtMs: number, reads: TreeReads) {
     this.#source = source;
+    this.#folders = new Folders(source);
     this.#openedAtMs = openedAtMs;
     this.#reads = reads;
   }
@@ -89,25 +85,43 @@ export class Tree {
     return this.#places.get(node);
   }
 
+  /** Whether what is at `node` is, as far as the rights of the caller go, his to see. */
+  isSeen(sight: Sight, node: number): boolean {
+    const place = this.#places.get(node);
+    if (place === undefined || !('backupId' in place)) return true;
+    const backup = this.#source.backup(place.backupId);
+    return backup === undefined || sight.sees(backup.project_id);
+  }
+
   /** What is called `name` in folder `parent`; undefined where there is nothing. */
-  async lookup(parent: number, name: string): Promise<FuseNode | undefined> {
+  async lookup(sight: Sight, parent: number, name: string): Promise<FuseNode | undefined> {
     const place = this.#places.get(parent);
     if (place?.kind === 'root') {
       if (name === byTimeName) return this.#folder({ kind: 'by-time' }, this.#openedAtMs);
-      const volume = volumeFolders(this.#source.volumes()).get(name);
-      return volume && this.#folder({ kind: 'volume', volumeId: volume.id }, this.#openedAtMs);
+      const volume = this.#folders.volumes(sight).get(name);
+      return (
+        volume && {
+          ...this.#folder({ kind: 'volume', volumeId: volume.id }, this.#openedAtMs),
+          guarded: true,
+        }
+      );
     }
     if (place?.kind === 'volume') {
-      const backup = backupFolders(this.#source.backups(place.volumeId)).get(name);
-      return backup && this.#folder({ kind: 'backup', backupId: backup.id }, timeOf(backup.created_at));
+      const backup = this.#folders.backup(sight, place.volumeId, name);
+      return (
+        backup && {
+          ...this.#folder({ kind: 'backup', backupId: backup.id }, timeOf(backup.created_at)),
+          guarded: true,
+        }
+      );
     }
     if (place?.kind === 'backup') return this.#inBackup(place.backupId, name);
     if (place?.kind === 'partitions') return this.#partition(place.backupId, name);
-    if (place?.kind === 'by-time') return this.#link(this.#byTime().get(name));
+    if (place?.kind === 'by-time') return this.#link(sight, this.#folders.atTime(sight, name));
     return undefined;
   }
 
-  async list(node: number): Promise<FolderEntry[]> {
+  async list(sight: Sight, node: number): Promise<FolderEntry[]> {
     const place = this.#places.get(node);
     const entry = (name: string, at: Place, folder: boolean) => ({
       name,
@@ -116,16 +130,17 @@ export class Tree {
       link: at.kind === 'link',
     });
     if (place?.kind === 'root') {
-      const folders = volumeFolders(this.#source.volumes());
-      const entries = [...folders].map(([name, { id }]) =>
+      const entries = [...this.#folders.volumes(sight)].map(([name, { id }]) =>
         entry(name, { kind: 'volume', volumeId: id }, true),
       );
       return [entry(byTimeName, { kind: 'by-time' }, true), ...entries];
     }
     if (place?.kind === 'by-time')
-      return [...this.#byTime()].map(([name, { id }]) => entry(name, { kind: 'link', backupId: id }, false));
+      return [...this.#folders.byTime(sight)].map(([name, { id }]) =>
+        entry(name, { kind: 'link', backupId: id }, false),
+      );
     if (place?.kind === 'volume') {
-      const folders = backupFolders(this.#source.backups(place.volumeId));
+      const folders = this.#folders.backups(sight, place.volumeId);
       return [...folders].map(([name, { id }]) => entry(name, { kind: 'backup', backupId: id }, true));
     }
     if (place?.kind === 'partitions') {
@@ -144,21 +159,27 @@ export class Tree {
     ];
   }
 
-  /** Names from the root of the view to the image of a backup; undefined where the view does not show it. */
-  imagePath(backupId: string): readonly string[] | undefined {
+  /** Names from the root of the view to the folder of a backup; undefined where the view does not show it. */
+  backupPath(sight: Sight, backupId: string): readonly string[] | undefined {
     const backup = this.#source.backup(backupId);
-    if (backup === undefined) return undefined;
-    const volume = nameOf(volumeFolders(this.#source.volumes()), backup.volume_id);
-    const folder = nameOf(backupFolders(this.#source.backups(backup.volume_id)), backupId);
-    return volume === undefined || folder === undefined ? undefined : [volume, folder, imageName];
+    if (backup === undefined || !sight.sees(backup.project_id)) return undefined;
+    const volume = this.#folders.volumeName(sight, backup.volume_id);
+    const folder = this.#folders.backupName(sight, backup);
+    return volume === undefined || folder === undefined ? undefined : [volume, folder];
+  }
+
+  /** The same to its image, as an administrator has them. */
+  imagePath(backupId: string): readonly string[] | undefined {
+    const path = this.backupPath(wholeSight, backupId);
+    return path && [...path, imageName];
   }
 
   /** Where the link at `node` leads; undefined where it is none. */
-  linkTarget(node: number): string | undefined {
+  linkTarget(sight: Sight, node: number): string | undefined {
     const place = this.#places.get(node);
     if (place?.kind !== 'link') return undefined;
-    const path = this.imagePath(place.backupId);
-    return path && ['..', ...path.slice(0, -1)].join('/');
+    const path = this.backupPath(sight, place.backupId);
+    return path && ['..', ...path].join('/');
   }
 
   /** Extended attributes, by name: of the folder of a backup and all that is in it. */
@@ -176,16 +197,12 @@ export class Tree {
     ]);
   }
 
-  #byTime(): Map<string, ViewBackup> {
-    return backupsByTime(volumeFolders(this.#source.volumes()), ({ id }) => this.#source.backups(id));
-  }
-
-  #link(backup: ViewBackup | undefined): FuseNode | undefined {
+  #link(sight: Sight, backup: OwnedBackup | undefined): FuseNode | undefined {
     if (backup === undefined) return undefined;
     const node = this.#nodeOf({ kind: 'link', backupId: backup.id });
-    const sizeBytes = Buffer.byteLength(this.linkTarget(node) ?? '');
+    const sizeBytes = Buffer.byteLength(this.linkTarget(sight, node) ?? '');
     const modifiedAtMs = timeOf(backup.created_at);
-    return { node, folder: false, link: true, sizeBytes, mode: linkMode, modifiedAtMs };
+    return { node, folder: false, link: true, sizeBytes, mode: linkMode, modifiedAtMs, guarded: true };
   }
 
   /** Forgets the nodes of a backup and gives them. */
@@ -236,7 +253,7 @@ export class Tree {
     return this.#source.backup(backupId) === undefined ? [] : partitions;
   }
 
-  #file(place: Place, sizeBytes: number, backup: ViewBackup): FuseNode {
+  #file(place: Place, sizeBytes: number, backup: OwnedBackup): FuseNode {
     const modifiedAtMs = timeOf(backup.data_timestamp);
     return { node: this.#nodeOf(place), folder: false, sizeBytes, mode: fileMode, modifiedAtMs };
   }
@@ -263,11 +280,6 @@ function keyOf(place: Place): string {
   if ('backupId' in place) return `${place.kind}/${place.backupId}`;
   if ('volumeId' in place) return `${place.kind}/${place.volumeId}`;
   return place.kind;
-}
-
-function nameOf(folders: Map<string, { readonly id: string }>, id: string): string | undefined {
-  for (const [name, value] of folders) if (value.id === id) return name;
-  return undefined;
 }
 
 const timeOf = (text: string): number => {

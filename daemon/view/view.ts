@@ -7,7 +7,7 @@
 
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { FuseSession, Native } from '../../native/native.ts';
+import type { FuseCaller, FuseSession, Native } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/faults.ts';
@@ -20,6 +20,7 @@ import {
 } from '../base/limits.ts';
 import { Browse } from './browse/browse.ts';
 import { Readers } from './browse/readers.ts';
+import type { Sight } from './folders.ts';
 import { Kept } from './kept.ts';
 import { Lanes } from './lanes.ts';
 import { prepareViewDirectory, viewMountName } from './stale-mounts.ts';
@@ -28,7 +29,7 @@ import type { Partition } from './tables/range.ts';
 import { readPartitions } from './tables/table.ts';
 import { type OpenBackup, Tree, type ViewSource } from './tree.ts';
 
-const { EIO, ENOENT } = constants.errno;
+const { EACCES, EIO, ENOENT } = constants.errno;
 
 export interface ViewParts {
   readonly native: Pick<Native, 'mountFuse'>;
@@ -42,6 +43,11 @@ export interface ViewParts {
   readonly readerProgram: string;
   readonly clock: Clock;
   readonly threads: number;
+  /** Whether others than root are let in at all, and what each of those who are may see. */
+  readonly allowOther: boolean;
+  readonly sightOf: (caller: FuseCaller) => Sight;
+  /** Each user is shown himself as the owner of all files. */
+  readonly callerOwnsAll: boolean;
   /** Somebody else has unmounted the view. */
   readonly onEnd?: () => void;
 }
@@ -126,17 +132,43 @@ class ViewServer {
       slotBytes: viewSlotBytes,
       threads: this.#parts.threads,
       name: viewMountName,
-      onLookup: (token, parent, name) => this.#whenMounted(() => void this.#lookup(token, parent, name)),
-      onReadFolder: (token, node) => this.#whenMounted(() => void this.#readFolder(token, node)),
-      onReadLink: (token, node) => this.#whenMounted(() => this.#readLink(token, node)),
-      onAttribute: (token, node, name) => this.#whenMounted(() => this.#readAttribute(token, node, name)),
-      onAttributeNames: (token, node) => this.#whenMounted(() => this.#readAttribute(token, node)),
-      onOpen: (token, node) => this.#whenMounted(() => this.#openFile(token, node)),
+      allowOther: this.#parts.allowOther,
+      callerOwnsAll: this.#parts.callerOwnsAll,
+      onLookup: (token, caller, parent, name) =>
+        this.#asked(token, caller, parent, (sight) => this.#lookup(token, sight, parent, name)),
+      onReadFolder: (token, caller, node) =>
+        this.#asked(token, caller, node, (sight) => this.#readFolder(token, sight, node)),
+      onReadLink: (token, caller, node) =>
+        this.#asked(token, caller, node, (sight) => this.#readLink(token, sight, node)),
+      onAttribute: (token, caller, node, name) =>
+        this.#asked(token, caller, node, () => this.#readAttribute(token, node, name)),
+      onAttributeNames: (token, caller, node) =>
+        this.#asked(token, caller, node, () => this.#readAttribute(token, node)),
+      onOpen: (token, caller, node) => this.#asked(token, caller, node, () => this.#openFile(token, node)),
       onForget: (node) => this.#forget(node),
       onMiss: (token, node, offset, length, slot) => void this.#miss(token, node, offset, length, slot),
       onEnd: () => this.#parts.onEnd?.(),
     });
     for (const action of this.#early.splice(0)) action();
+  }
+
+  /** Answers those who may see what is at `node`: the kernel walks over names that it keeps, whoever asks for what is behind
+   *  them, and a folder may be seen through a mount of its own. */
+  #asked(
+    token: number,
+    caller: FuseCaller,
+    node: number,
+    answer: (sight: Sight) => Promise<void> | void,
+  ): void {
+    this.#whenMounted(() => {
+      try {
+        const sight = this.#parts.sightOf(caller);
+        if (this.#tree.isSeen(sight, node)) void answer(sight);
+        else this.session.replyError(token, EACCES);
+      } catch {
+        this.session.replyError(token, EIO);
+      }
+    });
   }
 
   /** The kernel may ask before this process has learnt that the mount is there. */
@@ -173,26 +205,31 @@ class ViewServer {
     clearTimeout(timer);
   }
 
-  async #lookup(token: number, parent: number, name: string): Promise<void> {
+  async #lookup(token: number, sight: Sight, parent: number, name: string): Promise<void> {
     try {
-      this.session.replyNode(token, await this.#tree.lookup(parent, name));
+      const found = await this.#tree.lookup(sight, parent, name);
+      // Where nobody but root is let in there is nobody to keep a name from.
+      this.session.replyNode(
+        token,
+        found && { ...found, guarded: found.guarded === true && this.#parts.allowOther },
+      );
     } catch {
       // It may be there: only what the catalog does not have is not found.
       this.session.replyError(token, EIO);
     }
   }
 
-  async #readFolder(token: number, node: number): Promise<void> {
+  async #readFolder(token: number, sight: Sight, node: number): Promise<void> {
     try {
-      this.session.replyFolder(token, await this.#tree.list(node));
+      this.session.replyFolder(token, await this.#tree.list(sight, node));
     } catch {
       this.session.replyError(token, EIO);
     }
   }
 
-  #readLink(token: number, node: number): void {
+  #readLink(token: number, sight: Sight, node: number): void {
     try {
-      const target = this.#tree.linkTarget(node);
+      const target = this.#tree.linkTarget(sight, node);
       if (target === undefined) this.session.replyError(token, ENOENT);
       else this.session.replyLink(token, target);
     } catch {

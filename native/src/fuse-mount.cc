@@ -78,19 +78,26 @@ void Deliver(Napi::Env env, Napi::Function, Bridge* bridge, FuseEvent* posted) {
   std::unique_ptr<FuseEvent> event(posted);
   if (env == nullptr) return;
   auto number = [&](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
+  auto caller = [&]() -> napi_value {
+    Napi::Object who = Napi::Object::New(env);
+    who.Set("uid", number(event->uid));
+    who.Set("gid", number(event->gid));
+    return who;
+  };
   switch (event->kind) {
     case FuseEvent::Kind::lookup:
-      return bridge->Call("onLookup", {number(event->token), number(event->node), Napi::String::New(env, event->name)});
+      return bridge->Call("onLookup", {number(event->token), caller(), number(event->node), Napi::String::New(env, event->name)});
     case FuseEvent::Kind::readFolder:
-      return bridge->Call("onReadFolder", {number(event->token), number(event->node)});
+      return bridge->Call("onReadFolder", {number(event->token), caller(), number(event->node)});
     case FuseEvent::Kind::readLink:
-      return bridge->Call("onReadLink", {number(event->token), number(event->node)});
+      return bridge->Call("onReadLink", {number(event->token), caller(), number(event->node)});
     case FuseEvent::Kind::attribute:
-      return bridge->Call("onAttribute", {number(event->token), number(event->node), Napi::String::New(env, event->name)});
+      return bridge->Call("onAttribute",
+                          {number(event->token), caller(), number(event->node), Napi::String::New(env, event->name)});
     case FuseEvent::Kind::attributes:
-      return bridge->Call("onAttributeNames", {number(event->token), number(event->node)});
+      return bridge->Call("onAttributeNames", {number(event->token), caller(), number(event->node)});
     case FuseEvent::Kind::open:
-      return bridge->Call("onOpen", {number(event->token), number(event->node)});
+      return bridge->Call("onOpen", {number(event->token), caller(), number(event->node)});
     case FuseEvent::Kind::forget:
       return bridge->Call("onForget", {number(event->node)});
     case FuseEvent::Kind::miss:
@@ -118,6 +125,7 @@ void ReplyNode(Bridge* bridge, const Napi::CallbackInfo& info) {
   value.sizeBytes = TokenOf(node.Get("sizeBytes"));
   value.mode = static_cast<uint32_t>(basalt::NumberOf(node.Get("mode")));
   value.modifiedAtMs = basalt::NumberOf(node.Get("modifiedAtMs"));
+  value.guarded = node.Get("guarded").ToBoolean();
   if (node.Get("source").IsObject()) {
     Napi::Object source = node.Get("source").As<Napi::Object>();
     value.sourceNode = TokenOf(source.Get("node"));
@@ -243,6 +251,8 @@ Napi::Value MountFuse(const Napi::CallbackInfo& info) {
   configuration.memoryBytes = cache.length;
   configuration.slotBytes = static_cast<size_t>(basalt::NumberOf(options.Get("slotBytes")));
   configuration.threads = static_cast<uint32_t>(basalt::NumberOf(options.Get("threads")));
+  configuration.allowOther = options.Get("allowOther").ToBoolean();
+  configuration.callerOwnsAll = options.Get("callerOwnsAll").ToBoolean();
   if (configuration.slotBytes < basalt::kFuseSlotBytesMin || cache.length < 2 * configuration.slotBytes) {
     throw Napi::RangeError::New(env, "mountFuse: the cache holds at least two slots of at least 64 KiB");
   }

@@ -1,8 +1,6 @@
 // Names, attributes, folders and opening: all of FUSE but reading.
 #include "fuse-operations.h"
 
-#include <sys/stat.h>
-
 #include <cmath>
 #include <string_view>
 
@@ -91,7 +89,26 @@ void FuseSession::Initialise(fuse_conn_info* connection) {
   connection->congestion_threshold = kBackgroundMax * 3 / 4;
 }
 
+// Attributes as the caller is to see them.
+struct stat FuseSession::Shown(fuse_req_t request, const FuseNodeInfo& info) const {
+  struct stat attributes = AttributesOf(info);
+  if (!configuration_.callerOwnsAll) return attributes;
+  const fuse_ctx* caller = fuse_req_ctx(request);
+  attributes.st_uid = caller->uid;
+  attributes.st_gid = caller->gid;
+  attributes.st_mode |= info.folder ? S_IRUSR | S_IXUSR : S_IRUSR;
+  return attributes;
+}
+
+// What differs from caller to caller must not be kept for the next one.
+double FuseSession::AttributeSeconds(const FuseNodeInfo& info) const {
+  return configuration_.callerOwnsAll ? 0 : SecondsOf(info);
+}
+
 void FuseSession::Ask(fuse_req_t request, FuseEvent event, const fuse_file_info& file) {
+  const fuse_ctx* caller = fuse_req_ctx(request);
+  event.uid = caller->uid;
+  event.gid = caller->gid;
   {
     std::lock_guard lock(mutex_);
     if (!stopping_) {
@@ -134,12 +151,11 @@ void FuseSession::AnswerNode(uint64_t token, const FuseNodeInfo* info) {
     known.info = *info;
     known.lookups++;
   }
-  double seconds = SecondsOf(*info);
   fuse_entry_param entry{};
   entry.ino = info->node;
-  entry.attr = AttributesOf(*info);
-  entry.attr_timeout = seconds;
-  entry.entry_timeout = seconds;
+  entry.attr = Shown(pending->request, *info);
+  entry.attr_timeout = AttributeSeconds(*info);
+  entry.entry_timeout = info->guarded ? 0 : SecondsOf(*info);
   // Where the caller has gone the kernel never learnt of the node, and will not forget it either.
   if (fuse_reply_entry(pending->request, &entry) != 0) Forget(info->node, 1);
 }
@@ -171,8 +187,8 @@ void FuseSession::Attributes(fuse_req_t request, uint64_t node) {
     fuse_reply_err(request, ESTALE);
     return;
   }
-  struct stat attributes = AttributesOf(*info);
-  fuse_reply_attr(request, &attributes, SecondsOf(*info));
+  struct stat attributes = Shown(request, *info);
+  fuse_reply_attr(request, &attributes, AttributeSeconds(*info));
 }
 
 void FuseSession::OpenFolder(fuse_req_t request, uint64_t node, const fuse_file_info& file) {

@@ -70,7 +70,7 @@ FuseSession::FuseSession(FuseConfiguration configuration, Post post)
   readBytesMax_ = std::clamp(half, configuration_.slotBytes, std::max(kFuseReadBytesMax, configuration_.slotBytes));
   readBytesMax_ = std::min(readBytesMax_, kFuseReadBytesMax);
   aheadSlots_ = std::min(kAheadSlotsMax, cache_.count() / 8);
-  nodes_[FUSE_ROOT_ID] = KnownNode{FuseNodeInfo{FUSE_ROOT_ID, true, false, 0, 0550, static_cast<double>(time(nullptr)) * 1000}, 1};
+  nodes_[FUSE_ROOT_ID] = KnownNode{FuseNodeInfo{FUSE_ROOT_ID, true, false, 0, 0555, static_cast<double>(time(nullptr)) * 1000}, 1};
 }
 
 FuseSession::~FuseSession() { Stop(); }
@@ -106,8 +106,8 @@ std::optional<Failure> FuseSession::Mount() {
     close(device);
     return Failed("fuse_session_new", EINVAL);
   }
-  std::string options = "fd=" + std::to_string(device) + ",rootmode=40550,user_id=0,group_id=0,allow_other,default_permissions" +
-                        ",max_read=" + std::to_string(readBytesMax_);
+  std::string options = "fd=" + std::to_string(device) + ",rootmode=40555,user_id=0,group_id=0" +
+                        (configuration_.allowOther ? ",allow_other" : "") + ",max_read=" + std::to_string(readBytesMax_);
   std::string type = MountType();
   if (mount(configuration_.name.c_str(), configuration_.mountPoint.c_str(), type.c_str(),
             MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str()) != 0) {

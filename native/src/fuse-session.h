@@ -8,6 +8,7 @@
 #pragma once
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <atomic>
@@ -37,6 +38,8 @@ struct FuseEvent {
   size_t length = 0;
   uint32_t slot = 0;
   std::string name;
+  uid_t uid = 0;  // who asks, for all but forget, miss and the ends
+  gid_t gid = 0;
 };
 
 struct FuseNodeInfo {
@@ -46,6 +49,8 @@ struct FuseNodeInfo {
   uint64_t sizeBytes = 0;
   uint32_t mode = 0;
   double modifiedAtMs = 0;
+  // Not everybody may see the name: the kernel asks anew for each caller.
+  bool guarded = false;
   // Where the bytes are: 0, or another file of which this one is the window from `sourceOffset`. Its slots are shared.
   uint64_t sourceNode = 0;
   uint64_t sourceOffset = 0;
@@ -66,6 +71,8 @@ struct FuseConfiguration {
   size_t memoryBytes = 0;
   size_t slotBytes = 0;
   uint32_t threads = 1;
+  bool allowOther = false;     // others than root are let in; who sees what is for the owner to say
+  bool callerOwnsAll = false;  // each caller is shown himself as the owner, and what he needs to read
 };
 
 constexpr size_t kFuseReadBytesMax = 1 << 20;
@@ -156,6 +163,8 @@ class FuseSession {
   void FailPending();
   void Serve();
   void Ask(fuse_req_t request, FuseEvent event, const fuse_file_info& file);
+  struct stat Shown(fuse_req_t request, const FuseNodeInfo& info) const;
+  double AttributeSeconds(const FuseNodeInfo& info) const;
   std::optional<Pending> Take(uint64_t token);
   uint64_t AddHandle(Handle handle);
 

@@ -147,3 +147,19 @@ test('a record of an earlier version is read with every field that it lacks', as
   expect([...catalog.all('backups')]).toEqual([{ ...old, ...whole }]);
   expect([...catalog.backups.ofVolume(old.volume_id)]).toEqual([{ ...old, ...whole }]);
 });
+
+test('backups are found by how the time of their making begins, and a number tells that some have changed', async () => {
+  await using world = await filled(100);
+  const { backups } = world.catalog;
+  const secondsOf = (found: Iterable<BackupRecord>) =>
+    [...found].map(({ created_at }) => Date.parse(created_at) / 1000);
+  expect(secondsOf(backups.made('1970-01-01T00:00:1'))).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+  expect(secondsOf(backups.made('1970-01-01T00:00:1', 'volume 3'))).toEqual([11, 15, 19]);
+  expect(secondsOf(backups.made('1970-01-01T00:00:11'))).toEqual([11]);
+  expect(secondsOf(backups.made('1970-01-01T00:00:1', 'volume'))).toEqual([]);
+  const before = backups.generation();
+  await world.catalog.commit((changes) => changes.put('facts', { id: 'x', value: 'y' }));
+  expect(backups.generation()).toBe(before);
+  await world.catalog.commit((changes) => changes.remove('backups', backup(1).id));
+  expect(backups.generation()).not.toBe(before);
+});

@@ -135,7 +135,7 @@ test('a partition is a window into the image wherever it begins, cut at the end 
   for (const [slot, { start, count }] of parts.entries()) {
     const path = join(backup, 'partitions', `${slot + 1}.img`);
     const bytes = Math.min(count * 512, sizeBytes - start * 512);
-    expect(await stat(path)).toMatchObject({ size: bytes, mode: 0o100440 });
+    expect(await stat(path)).toMatchObject({ size: bytes, mode: 0o100444 });
     const whole = await readFile(path);
     expect(whole.equals(expected(seed, start * 512, bytes))).toBe(true);
     for (const offset of [0, 1, viewSlotBytes - 7, bytes - 100_000]) {
@@ -206,7 +206,7 @@ test('a partition of a backup that is dropped answers EIO, and its number goes t
   const { ino } = await stat(path);
   const file = await open(path, directRead);
   expect((await file.read(Buffer.alloc(512), 0, 512, 0)).bytesRead).toBe(512);
-  source.backupsById.delete(backupId);
+  source.remove(backupId);
   view?.dropBackup(backupId);
   expect(await codeOf(file.read(Buffer.alloc(512), 0, 512, 0))).toBe('EIO');
   await file.close();
@@ -235,7 +235,7 @@ test('every backup has a link by its time, which goes with the backup', async ()
     expect(join(await realpath(path), 'volume.img')).toBe(view?.imagePath(id));
     expect((await stat(join(path, 'volume.img'))).size).toBe(source.backup(id)?.size_bytes);
   }
-  source.backupsById.delete(later);
+  source.remove(later);
   view?.dropBackup(later);
   await expect.poll(() => codeOf(readlink(join(byTime, names[1] ?? ''))), { timeout: 5000 }).toBe('ENOENT');
   expect(await readdir(byTime)).toEqual(names.slice(0, 1));

@@ -95,7 +95,7 @@ test('the tree shows a folder a volume, a folder a backup, its image and its man
   const image = await stat(path);
   expect([image.size, image.mode & 0o7777, image.mtime.toISOString()]).toEqual([
     sizeBytes,
-    0o440,
+    0o444,
     '2026-11-21T12:30:00.500Z',
   ]);
   expect(JSON.parse(await readFile(join(backup, 'manifest.json'), 'utf8'))).toEqual({ backup: backupId });
@@ -240,7 +240,7 @@ test('a backup that was removed is not found any more, and a new one is', async 
   const path = await show();
   await stat(path);
   const file = await open(path, directRead);
-  source.backupsById.delete(backupId);
+  source.remove(backupId);
   view?.dropBackup(backupId);
   await expect(file.read(Buffer.alloc(4096), 0, 4096, 0)).rejects.toMatchObject({ code: 'EIO' });
   await file.close();

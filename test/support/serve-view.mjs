@@ -24,6 +24,8 @@ const time = '2026-11-21T12:31:06.000Z';
 const backup = {
   id: '1a2b3c4d-0000-4000-8000-000000000001',
   volume_id: 'v',
+  volume_name: 'disk',
+  project_id: 'default',
   created_at: time,
   data_timestamp: time,
   size_bytes: size,
@@ -33,8 +35,10 @@ const view = await openView({
   cache: new Uint8Array(native.allocateArena(16 * slotBytes)),
   scratch: new Uint8Array(native.allocateArena(2 * slotBytes)),
   source: {
-    volumes: () => [{ id: 'v', name: 'disk' }],
+    generation: () => 0,
+    volumeIds: () => ['v'],
     backups: () => [backup],
+    backupsMade: () => [backup],
     backup: () => backup,
     open: async () => ({ image, manifest: Buffer.from('{}') }),
   },
@@ -42,6 +46,9 @@ const view = await openView({
   readerProgram,
   clock: { now: () => Date.now() },
   threads: 2,
+  allowOther: false,
+  sightOf: () => ({ key: 'all', sees: () => true }),
+  callerOwnsAll: false,
 });
 process.on('SIGUSR2', () => process.exit(0));
 process.stdout.write(`${JSON.stringify({ imagePath: view.imagePath(backup.id) })}\n`);

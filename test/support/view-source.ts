@@ -5,12 +5,13 @@ import { KiB } from '../../daemon/base/bytes.ts';
 import { systemClock } from '../../daemon/base/clock.ts';
 import { viewSlotBytes } from '../../daemon/base/limits.ts';
 import type { BackupImage, DamagedRange } from '../../daemon/repository/repository.ts';
-import type { ViewVolume } from '../../daemon/view/names.ts';
+import { type ViewVolume, wholeSight } from '../../daemon/view/folders.ts';
 import type { ShownBackup, ViewSource } from '../../daemon/view/tree.ts';
-import { openView, type View } from '../../daemon/view/view.ts';
+import { openView, type View, type ViewParts } from '../../daemon/view/view.ts';
 import { native, readerProgram } from '../../native/native.ts';
 
 export interface FakeBackup extends ShownBackup {
+  readonly volume_name: string;
   readonly image: BackupImage;
   readonly manifest: Uint8Array;
 }
@@ -76,6 +77,8 @@ export function fakeBackup(id: string, volumeId: string, image: BackupImage): Fa
   return {
     id,
     volume_id: volumeId,
+    volume_name: '',
+    project_id: 'default',
     created_at: '2026-11-21T12:31:06.123Z',
     data_timestamp: '2026-11-21T12:30:00.500Z',
     size_bytes: image.sizeBytes,
@@ -89,12 +92,21 @@ export function fakeBackup(id: string, volumeId: string, image: BackupImage): Fa
 export class FakeSource implements ViewSource {
   readonly volumesById = new Map<string, ViewVolume>();
   readonly backupsById = new Map<string, FakeBackup>();
+  changes = 0;
 
-  volumes() {
-    return this.volumesById.values();
+  generation() {
+    return this.changes;
+  }
+  volumeIds() {
+    return this.volumesById.keys();
   }
   *backups(volumeId: string) {
     for (const backup of this.backupsById.values()) if (backup.volume_id === volumeId) yield backup;
+  }
+  *backupsMade(beginning: string, volumeId?: string) {
+    for (const backup of this.backupsById.values())
+      if (backup.created_at.startsWith(beginning) && (volumeId ?? backup.volume_id) === backup.volume_id)
+        yield backup;
   }
   backup(backupId: string) {
     return this.backupsById.get(backupId);
@@ -104,9 +116,14 @@ export class FakeSource implements ViewSource {
     if (backup === undefined) throw new Error('no such backup');
     return backup;
   }
+  remove(backupId: string): void {
+    this.backupsById.delete(backupId);
+    this.changes += 1;
+  }
   add(backup: FakeBackup, volumeName: string): this {
     this.volumesById.set(backup.volume_id, { id: backup.volume_id, name: volumeName });
-    this.backupsById.set(backup.id, backup);
+    this.backupsById.set(backup.id, { ...backup, volume_name: volumeName });
+    this.changes += 1;
     return this;
   }
 }
@@ -116,6 +133,7 @@ export function openFakeView(
   source: ViewSource,
   slots = 32,
   onEnd: () => void = () => undefined,
+  more: Partial<ViewParts> = {},
 ): Promise<View> {
   return openView({
     native,
@@ -126,6 +144,10 @@ export function openFakeView(
     readerProgram,
     clock: systemClock,
     threads: 2,
+    allowOther: false,
+    sightOf: () => wholeSight,
+    callerOwnsAll: false,
     onEnd,
+    ...more,
   });
 }

@@ -55,17 +55,7 @@ export class ConfinedDirectory {
   async read(key: string, position: number, output: Uint8Array): Promise<void> {
     const path = this.#pathOf(key);
     try {
-      await this.#files.use(path, async (file) => {
-        let done = 0;
-        while (done < output.length) {
-          const { bytesRead } = await inLane(this.root, () =>
-            file.read(output, done, output.length - done, position + done),
-          );
-          if (bytesRead === 0)
-            throw new Fault('OBJECT_MISSING', `Cannot read "${path}": it ends at byte ${position + done}`);
-          done += bytesRead;
-        }
-      });
+      await this.#files.read(path, position, output);
     } catch (thrown) {
       throw storageFault('read', path, thrown);
     }

@@ -1,10 +1,11 @@
 /** Files kept open for reading, because a pack is read many times in a row.
  *  Promises: at most `openFilesMax` idle files, those used last; a file is never closed under a read; a file that somebody
  *  removed or replaced is noticed within `trustMs`; what is no regular file is not waited for.
- *  Knows nothing of keys or of what is read. */
+ *  Knows nothing of keys or of what the bytes mean. */
 
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { Fault } from '../base/faults.ts';
 import { inLane } from './lanes.ts';
 
 const openFilesMax = 64;
@@ -33,6 +34,21 @@ export class OpenFiles {
   constructor(place: string, open: (path: string) => Promise<Opened> = openFile) {
     this.#place = place;
     this.#open = open;
+  }
+
+  /** Fills `output` from the file; OBJECT_MISSING where it ends before. System errors are thrown as they are. */
+  async read(path: string, position: number, output: Uint8Array): Promise<void> {
+    await this.use(path, async (file) => {
+      let done = 0;
+      while (done < output.length) {
+        const { bytesRead } = await inLane(this.#place, () =>
+          file.read(output, done, output.length - done, position + done),
+        );
+        if (bytesRead === 0)
+          throw new Fault('OBJECT_MISSING', `Cannot read "${path}": it ends at byte ${position + done}`);
+        done += bytesRead;
+      }
+    });
   }
 
   /** Runs `read` on the open file of `path`. */

@@ -57,21 +57,10 @@ class HashChunksWork : public basalt::Worker {
   }
 
   bool ReadAll() {
-    for (size_t done = 0; done < length_;) {
-      off_t position = position_ + static_cast<off_t>(done);
-      ssize_t count =
-          basalt::ReadPastCache(fd_, direct_, input_.data + done, length_ - done, input_.length - done, position);
-      if (count > 0) {
-        done += static_cast<size_t>(count);
-      } else if (count == 0) {
-        FailWith("SHORT_READ", "the source ends before the size that it had");
-        return false;
-      } else if (errno != EINTR) {
-        Fail("pread", errno, static_cast<double>(position));
-        return false;
-      }
-    }
-    return true;
+    basalt::ReadEnd end = basalt::ReadAllPastCache(fd_, direct_, input_.data, length_, input_.length, position_);
+    if (end.short_read) FailWith("SHORT_READ", "the source ends before the size that it had");
+    if (end.number) Fail("pread", end.number, static_cast<double>(end.position));
+    return end.whole();
   }
 
   int fd_, direct_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "capability.h"
+#include "compressor.h"
 #include "hash.h"
 #include "index.h"
 #include "worker.h"
@@ -20,15 +21,6 @@ struct Row {
   uint32_t raw_and_encoding;
 };
 static_assert(sizeof(Row) == 40);
-
-ZSTD_CCtx* Compressor() {
-  struct Holder {
-    ZSTD_CCtx* context = ZSTD_createCCtx();
-    ~Holder() { ZSTD_freeCCtx(context); }
-  };
-  thread_local Holder holder;
-  return holder.context;
-}
 
 class StoreWork : public basalt::Worker {
  public:
@@ -54,7 +46,7 @@ class StoreWork : public basalt::Worker {
       basalt::Hash(input_.data + at, raw, row.digest);
       // One byte less than the chunk: what does not shrink is stored as it is.
       size_t stored =
-          ZSTD_compressCCtx(Compressor(), output_.data + stored_, raw - 1, input_.data + at, raw, kLevel);
+          ZSTD_compressCCtx(basalt::Compressor(), output_.data + stored_, raw - 1, input_.data + at, raw, kLevel);
       uint32_t encoding = basalt::kEncodingZstd;
       if (ZSTD_isError(stored)) {
         std::memcpy(output_.data + stored_, input_.data + at, raw);

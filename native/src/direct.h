@@ -30,6 +30,25 @@ inline ssize_t ReadPastCache(int fd, int direct, void* data, size_t length, size
   return pread(fd, data, length, position);
 }
 
+// How reading all of a range ended: whole, at the end of the file, or with an errno at a position.
+struct ReadEnd {
+  off_t position;
+  bool short_read;
+  int number;
+  bool whole() const { return !short_read && number == 0; }
+};
+
+inline ReadEnd ReadAllPastCache(int fd, int direct, uint8_t* data, size_t length, size_t room, off_t position) {
+  for (size_t done = 0; done < length;) {
+    off_t at = position + static_cast<off_t>(done);
+    ssize_t count = ReadPastCache(fd, direct, data + done, length - done, room - done, at);
+    if (count == 0) return {at, true, 0};
+    if (count < 0 && errno != EINTR) return {at, false, errno};
+    if (count > 0) done += static_cast<size_t>(count);
+  }
+  return {position + static_cast<off_t>(length), false, 0};
+}
+
 inline ssize_t WritePastCache(int fd, int direct, const void* data, size_t length, off_t position) {
   if (direct >= 0 && DirectAligned(data, length, position)) {
     ssize_t count = pwrite(direct, data, length, position);

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "capability.h"
+#include "compressor.h"
 #include "direct.h"
 #include "hash.h"
 #include "worker.h"
@@ -15,16 +16,6 @@
 namespace basalt {
 
 namespace {
-
-// A context a thread: its memory is allocated once, and does not grow for inputs of the size of a block.
-ZSTD_CCtx* Compressor() {
-  struct Holder {
-    ZSTD_CCtx* context = ZSTD_createCCtx();
-    ~Holder() { ZSTD_freeCCtx(context); }
-  };
-  thread_local Holder holder;
-  return holder.context;
-}
 
 // Reads blocks of a source; what its last one lacks is zeros.
 class ReadWork : public Worker {
@@ -61,21 +52,10 @@ class ReadWork : public Worker {
 
  private:
   bool ReadAll() {
-    size_t done = 0;
-    while (done < length_) {
-      ssize_t count = ReadPastCache(fd_, direct_, input_.data + done, length_ - done, input_.length - done,
-                                    position_ + static_cast<off_t>(done));
-      if (count > 0) {
-        done += static_cast<size_t>(count);
-      } else if (count == 0) {
-        FailWith("SHORT_READ", "the source ends before the size that it had");
-        return false;
-      } else if (errno != EINTR) {
-        Fail("pread", errno, static_cast<double>(position_) + static_cast<double>(done));
-        return false;
-      }
-    }
-    return true;
+    ReadEnd end = ReadAllPastCache(fd_, direct_, input_.data, length_, input_.length, position_);
+    if (end.short_read) FailWith("SHORT_READ", "the source ends before the size that it had");
+    if (end.number) Fail("pread", end.number, static_cast<double>(end.position));
+    return end.whole();
   }
 
   int fd_, direct_;

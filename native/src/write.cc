@@ -102,22 +102,10 @@ class WriteWork : public basalt::Worker {
   }
 
   bool ReadTarget() {
-    size_t done = 0;
-    while (done < data_.length) {
-      off_t position = position_ + static_cast<off_t>(done);
-      ssize_t count = basalt::ReadPastCache(fd_, direct_, compare_.data + done, data_.length - done,
-                                            compare_.length - done, position);
-      if (count > 0) {
-        done += static_cast<size_t>(count);
-      } else if (count == 0) {
-        Fail("pread", ENODATA, static_cast<double>(position));
-        return false;
-      } else if (errno != EINTR) {
-        Fail("pread", errno, static_cast<double>(position));
-        return false;
-      }
-    }
-    return true;
+    basalt::ReadEnd end =
+        basalt::ReadAllPastCache(fd_, direct_, compare_.data, data_.length, compare_.length, position_);
+    if (!end.whole()) Fail("pread", end.short_read ? ENODATA : end.number, static_cast<double>(end.position));
+    return end.whole();
   }
 
   int fd_, direct_;

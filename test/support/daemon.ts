@@ -30,6 +30,8 @@ import { run } from './devices.ts';
 const daemonMain = fileURLToPath(new URL('../../dist/daemon/main.js', import.meta.url));
 const pollMs = 10;
 const startTimeoutMs = 30_000;
+/** In a guest that is a process each page of memory counts against the mappings that the host allows a process: 65530. */
+const guestLimit = process.env['BASALT_GUEST'] === 'uml' ? '64MiB' : undefined;
 
 export interface DaemonOptions {
   /** Folder or URL of the repository; absent: inside the state folder. */
@@ -114,7 +116,7 @@ export class Daemon {
   }
 
   async start(): Promise<void> {
-    const { memoryLimit, settings } = this.#options;
+    const { memoryLimit = guestLimit, settings } = this.#options;
     const stateDir = this.#options.linked === true ? join(this.folder, 'link') : this.stateDir;
     const words = ['--state-dir', stateDir, '--repository', this.repositoryDir];
     if (memoryLimit !== undefined) words.push('--memory-limit', memoryLimit);

@@ -18,6 +18,11 @@ import { addBackupVerify } from './commands/backup/verify.ts';
 import { addCatalogRebuild } from './commands/catalog/rebuild.ts';
 import { addConfigCheck } from './commands/config/check.ts';
 import { addConfigShow } from './commands/config/show.ts';
+import { addDeviceAttach } from './commands/device/attach.ts';
+import { addDeviceDetach } from './commands/device/detach.ts';
+import { addDeviceList } from './commands/device/list.ts';
+import { addDeviceRescan } from './commands/device/rescan.ts';
+import { addDeviceShow } from './commands/device/show.ts';
 import { addEvents } from './commands/events.ts';
 import { addFileDiff } from './commands/file/diff.ts';
 import { addFileFind } from './commands/file/find.ts';
@@ -110,6 +115,11 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
         addBackupRecordImport,
       ]),
     ],
+  ],
+  [
+    'device',
+    'Volumes of storages while they are attached to this host',
+    [addDeviceList, addDeviceShow, addDeviceAttach, addDeviceDetach, addDeviceRescan],
   ],
   ['view', 'Backups as files', [addViewList]],
   [

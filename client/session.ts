@@ -27,6 +27,8 @@ export interface Session extends Output {
   /** The project to act for, to be spread into params; nothing where the daemon's default is meant. */
   readonly inProject: { readonly project?: string };
   call<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>>;
+  /** A call that may take long: shows how it moves. */
+  attend<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>>;
   /** Tells `onEvent` of events until the daemon stops, which is thrown, or nobody reads what is printed. */
   follow(params: Params<'events.follow'>, onEvent: (event: EventValue) => void): Promise<void>;
   /** The job as it ended well. Otherwise prints what it reported all the same, as `show` does, and throws its fault. */
@@ -52,6 +54,14 @@ export function openSession(options: GlobalOptions): Session {
     columns: options.column,
     inProject,
     call: async (method, params) => (await connection()).call(method, params),
+    attend: async (method, params) => {
+      const progress = await progressOn(process.stderr);
+      try {
+        return await (await connection()).call(method, params, { onJob: (job) => progress.update(job) });
+      } finally {
+        progress.end();
+      }
+    },
     follow: async (params, onEvent) => {
       const unread = new Promise<void>((resolve) => {
         process.stdout.once('error', () => resolve());

@@ -27,7 +27,12 @@ import { readGroupId } from './control/listen.ts';
 import { startServer } from './control/server.ts';
 import { createSights } from './control/sights.ts';
 import { startTelling } from './control/telling.ts';
-import { type SnapshotMakers, snapshotMakers } from './devices/snapshots/makers.ts';
+import { systemFolders } from './devices/connect/connector.ts';
+import { connectors } from './devices/connect/connectors.ts';
+import { createProbe } from './devices/connect/probe.ts';
+import { systemTools } from './devices/connect/tools.ts';
+import { snapshotMakers } from './devices/snapshots/makers.ts';
+import { Attachments } from './jobs/attachments/attachments.ts';
 import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
 import type { HookSettings } from './jobs/hooks.ts';
@@ -80,17 +85,12 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const catalog = await openCatalog(values.state_dir, undo);
   undo.push(() => catalog.close());
   const snapshots = snapshotMakers({ native });
-  const { events, command, jobs } = startJobs(catalog, snapshots, effective, log);
+  const attachments = openAttachments(catalog, values, undo, log);
+  const { events, command, jobs } = startJobs({ catalog, snapshots, attachments }, effective, log);
 
   const viewDirectory = await realViewDirectory(values.view_dir);
-  await cleanUpAfterEarlier({
-    catalog,
-    stateDirectory: values.state_dir,
-    hooks: hooksOf(values),
-    snapshots,
-    viewDirectory,
-    log,
-  });
+  const [stateDirectory, hooks] = [values.state_dir, hooksOf(values)];
+  await cleanUpAfterEarlier({ catalog, stateDirectory, hooks, snapshots, attachments, viewDirectory, log });
   native.setDevicePriority(values.io_priority);
   const shares = await shareMemory(effective, log);
   const recover = async (name: string) =>
@@ -113,11 +113,13 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     service,
     listLimit: values.list_limit,
     restoreDirectory: values.restore_dir,
-    stateDirectory: values.state_dir,
+    stateDirectory,
     view: () => view,
     rates: { read: new Rate(values.read_rate), write: new Rate(values.write_rate) },
+    connectors,
+    attachments,
     snapshots,
-    hooks: hooksOf(values),
+    hooks,
     busyVolumes: new Set(),
     ...resumption(values),
     busyFolders: new Set(),
@@ -167,7 +169,11 @@ async function serve(
 const eventRetries = { triesMax: 5, restMs: 2000 };
 
 /** The jobs, and who is told of what becomes of them. */
-function startJobs(catalog: Catalog, snapshots: SnapshotMakers, { values }: EffectiveSettings, log: Logger) {
+function startJobs(
+  { catalog, snapshots, attachments }: Pick<Services, 'catalog' | 'snapshots' | 'attachments'>,
+  { values }: EffectiveSettings,
+  log: Logger,
+) {
   const progressEveryMs = values.enable_progress_timer ? values.progress_interval * 1000 : null;
   const events = new Events({ catalog, clock: systemClock, host: hostname(), progressEveryMs });
   const command = new EventCommand({
@@ -177,10 +183,42 @@ function startJobs(catalog: Catalog, snapshots: SnapshotMakers, { values }: Effe
     ...eventRetries,
   });
   events.follow((event) => command.push(event));
-  const observe = (...told: Parameters<Events['observe']>) => events.observe(...told);
+  const observe: Events['observe'] = (stage, look) => {
+    events.observe(stage, look);
+    if (stage === 'ended') void attachments.forgetUser({ kind: 'job', id: look().record.id });
+  };
   const forget = (path: string) => removeTemporary(snapshots, path);
   const jobs = new Jobs({ catalog, clock: systemClock, log, observe, removeTemporary: forget });
   return { events, command, jobs };
+}
+
+/** Agents of one host take turns by these, whatever state folders they have. */
+const lockDirectory = '/run/lock/basalt';
+/** How long a stop waits for devices that jobs have just let go. */
+const detachPatienceMs = 15_000;
+
+function openAttachments(catalog: Catalog, values: Settings, undo: Undo[], log: Logger): Attachments {
+  const attachments = new Attachments({
+    catalog,
+    connectors,
+    clock: systemClock,
+    log,
+    native,
+    probe: createProbe(native),
+    tools: systemTools,
+    folders: systemFolders,
+    policy: {
+      multipath: values.use_multipath,
+      enforceMultipath: values.enforce_multipath,
+      pathsMin: values.multipath_paths_min,
+      scanAttempts: values.num_volume_device_scan_tries,
+      timeoutMs: values.attach_timeout * 1000,
+    },
+    stateDirectory: values.state_dir,
+    lockDirectory,
+  });
+  undo.push(() => attachments.quiet(detachPatienceMs));
+  return attachments;
 }
 
 async function openCatalog(stateDirectory: string, undo: Undo[]): Promise<Catalog> {

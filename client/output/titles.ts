@@ -3,6 +3,7 @@
 
 import type {
   BackupValue,
+  DeviceValue,
   EventValue,
   FileValue,
   JobValue,
@@ -70,9 +71,31 @@ export const volumeTitles = {
   metadata: 'Properties',
   previous_status: 'Previous Status',
   encryption_key_id: 'Encryption Key ID',
+  identity: 'Identity',
   written_bytes: 'Written By Restores',
   written_ranges: 'Written Ranges',
 } as const satisfies Record<keyof VolumeValue, string>;
+
+export const deviceTitles = {
+  id: 'ID',
+  url: 'URL',
+  status: 'Status',
+  device: 'Device',
+  size_bytes: 'Size',
+  paths: 'Paths',
+  users: 'Used By',
+  kind: 'Kind',
+  access: 'Access',
+  number: 'Number',
+  map: 'Map',
+  names: 'Names',
+  serial: 'Serial',
+  block_bytes: 'Block',
+  waiting_for: 'Waiting For',
+  created_at: 'Created At',
+  updated_at: 'Updated At',
+  fault: 'Fault',
+} as const satisfies Record<keyof DeviceValue, string>;
 
 export const snapshotTitles = {
   id: 'ID',

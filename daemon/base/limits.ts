@@ -105,6 +105,8 @@ export const diffExtentsMax = 10_000;
 export const failReasonLengthMax = 255;
 /** All properties of a backup or volume together, as JSON. */
 export const propertiesBytesMax = 64 * KiB;
+/** A connection_info as JSON. */
+export const connectionInfoBytesMax = 64 * KiB;
 /** Slots of scratch for misses of the view that are read at a time. */
 export const viewScratchSlots = 4;
 /** Reads that meet a block which nobody knows list the packs again, but not more often than this. */

@@ -25,3 +25,28 @@ export class Turns {
     return this.#last;
   }
 }
+
+/** Turns of many things: those of one key follow one another, those of different keys have nothing to do with each other. */
+export class KeyedTurns {
+  readonly #queues = new Map<string, { readonly turns: Turns; waiting: number }>();
+
+  async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+    const queue = this.#queues.get(key) ?? { turns: new Turns(), waiting: 0 };
+    this.#queues.set(key, queue);
+    queue.waiting += 1;
+    const turn = queue.turns.take();
+    try {
+      await turn.ready;
+      return await task();
+    } finally {
+      turn.done();
+      queue.waiting -= 1;
+      if (queue.waiting === 0) this.#queues.delete(key);
+    }
+  }
+
+  /** Resolves when all that was begun so far is done. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map(({ turns }) => turns.settled()));
+  }
+}

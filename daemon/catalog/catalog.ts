@@ -3,6 +3,7 @@
  *  Knows nothing of LMDB: that is `lmdb-catalog.ts`. */
 
 import type {
+  AttachmentRecord,
   BackupRecord,
   CheckpointRecord,
   FactRecord,
@@ -21,6 +22,7 @@ export interface Tables {
   readonly backups: BackupRecord;
   readonly jobs: JobRecord;
   readonly mounts: MountRecord;
+  readonly attachments: AttachmentRecord;
   readonly facts: FactRecord;
   readonly quotas: QuotaRecord;
   readonly repositories: RepositoryRecord;
@@ -60,7 +62,8 @@ export interface Catalog {
   count(table: TableName): number;
   /** What the backups of a project take, by one look. Within `commit` it counts what the change has put before. */
   usage(project: string): Usage;
-  /** Resolves when usage is counted: at once, but for the first opening of a catalog of an earlier version. */
+  /** Resolves when nobody else can read the file, and usage is counted: that takes time at the first opening of a catalog of an
+   *  earlier version only. */
   ready(): Promise<void>;
   /** A Fault that `change` throws is thrown on, and nothing is kept: a check and what it allows are one step. */
   commit(change: (changes: Changes) => void): Promise<void>;

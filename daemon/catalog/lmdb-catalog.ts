@@ -5,7 +5,7 @@
  *  the library can't take the promise away. Orders of backups change in the same transaction as the records.
  *  Knows nothing of what records mean. */
 
-import { open as openFile } from 'node:fs/promises';
+import { chmod, open as openFile } from 'node:fs/promises';
 import { type Key, open, type RootDatabase, type Database as Table } from 'lmdb';
 import { AssertionFailure, assert } from '../base/assert.ts';
 import { Fault } from '../base/faults.ts';
@@ -13,7 +13,7 @@ import type { Machine } from '../base/machine.ts';
 import { highest, lowest, nameKey, orderKeys } from './backup-order.ts';
 import type { BackupOrders, Catalog, Changes, TableName, Tables } from './catalog.ts';
 import { type BackupRecord, lacking } from './records.ts';
-import { backupStatus, jobStatus, snapshotStatus, volumeStatus } from './statuses.ts';
+import { attachmentStatus, backupStatus, jobStatus, snapshotStatus, volumeStatus } from './statuses.ts';
 import { counted, minus, noUsage, plus, type Usage } from './usage.ts';
 
 /** Address space, not memory: the file grows with what is in it. */
@@ -66,6 +66,7 @@ export function openLmdbCatalog(path: string): Catalog {
       backups: root.openDB({ name: 'backups' }),
       jobs: root.openDB({ name: 'jobs' }),
       mounts: root.openDB({ name: 'mounts' }),
+      attachments: root.openDB({ name: 'attachments' }),
       facts: root.openDB({ name: 'facts' }),
       quotas: root.openDB({ name: 'quotas' }),
       repositories: root.openDB({ name: 'repositories' }),
@@ -86,7 +87,11 @@ export function openLmdbCatalog(path: string): Catalog {
     count: (name) => (table(name).getStats() as { entryCount: number }).entryCount,
     backups: backupOrders(database),
     usage: (project) => database.usage.get(usageKey(project)) ?? noUsage,
-    ready: () => built,
+    ready: async () => {
+      // Connections hold secrets. The library has no option for it.
+      for (const file of [path, `${path}-lock`]) await chmod(file, 0o600);
+      await built;
+    },
     commit: (change) => commit(database, change),
     close: () => root.close(),
   };
@@ -172,6 +177,7 @@ const machines: Partial<Record<TableName, Machine<string>>> = {
   volumes: volumeStatus,
   snapshots: snapshotStatus,
   jobs: jobStatus,
+  attachments: attachmentStatus,
 };
 
 function holdToMachine(table: TableName, before: object | undefined, now: object): void {

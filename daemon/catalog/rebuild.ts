@@ -67,4 +67,7 @@ export const volumeOf = (manifest: BackupManifest): VolumeRecord => ({
   created_at: manifest.backup.created_at,
   metadata: manifest.volume.metadata ?? {},
   encryption_key_id: manifest.backup.encryption_key_id ?? null,
+  // A manifest holds no secrets: what needs some has to be registered again.
+  connection: null,
+  identity: null,
 });

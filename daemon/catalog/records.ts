@@ -2,10 +2,11 @@
  *  Plain values: what `-f json` shows is made from them in `control/present.ts`. */
 
 import type { FaultCode } from '../base/faults.ts';
+import type { Json } from '../base/json.ts';
 import type { Evidence, RepositoryKind } from '../format/manifest.ts';
 import { nativeService } from '../format/record-service.ts';
 import type { WriterState } from '../format/writer-state.ts';
-import type { BackupStatus, JobStatus, SnapshotStatus, VolumeStatus } from './statuses.ts';
+import type { AttachmentStatus, BackupStatus, JobStatus, SnapshotStatus, VolumeStatus } from './statuses.ts';
 
 /** Name of the repository of the settings; records from before there were others are of it. */
 export const defaultRepository = 'default';
@@ -26,6 +27,24 @@ export interface VolumeRecord {
   readonly written_ranges?: WrittenRanges | null;
   /** Set where what is on the source is encrypted by this key. */
   readonly encryption_key_id: string | null;
+  /** null: the source is on this host. */
+  readonly connection: StoredConnection | null;
+  /** What the device said of itself when it was attached first: every later one must be it. null: nobody has asked yet. */
+  readonly identity: StoredIdentity | null;
+}
+
+/** How a device is attached, in the words of its connector. It may hold secrets: it never leaves the catalog. */
+export interface StoredConnection {
+  readonly kind: string;
+  readonly connection: { readonly [key: string]: Json };
+  /** True where the storage lets this host only read. */
+  readonly read_only: boolean;
+}
+
+/** What a device has said of itself. */
+export interface StoredIdentity {
+  readonly names: readonly string[];
+  readonly serial: string | null;
 }
 
 export type SnapshotMadeBy = 'reflink' | 'operator';
@@ -103,7 +122,13 @@ export interface BackupRecord {
 
 /** What records lack that were written before these fields were there. */
 export const lacking = {
-  volumes: { previous_status: null, metadata: {}, encryption_key_id: null },
+  volumes: {
+    previous_status: null,
+    metadata: {},
+    encryption_key_id: null,
+    connection: null,
+    identity: null,
+  },
   backups: {
     repository: defaultRepository,
     user_id: '',
@@ -128,7 +153,10 @@ export type JobKind =
   | 'mount'
   | 'unmount'
   | 'copy'
-  | 'audit';
+  | 'audit'
+  | 'attach'
+  | 'detach'
+  | 'rescan';
 
 /** Something that happened to a job; `at` is when. */
 export interface JobEvent {
@@ -160,6 +188,8 @@ export type JobPlan =
       readonly kind: 'restore';
       /** Where to, as a URL. */
       readonly target: string;
+      /** How the target is attached; absent or null: it is on this host. */
+      readonly connection?: StoredConnection | null;
       /** Registers the target as a volume of this name. */
       readonly register_as: string | null;
       /** The id that it gets then. */
@@ -248,6 +278,56 @@ export interface MountRecord {
   readonly loop_device: string | null;
   readonly file_system: string | null;
   readonly created_at: string;
+}
+
+/** Who needs an attached device: a job, or the operator, who asked for it by name. */
+export interface AttachmentUser {
+  readonly kind: 'job' | 'operator';
+  /** Of the job; empty for the operator. */
+  readonly id: string;
+}
+
+/** A device that is attached, or was about to be: written before the first command, removed when it was seen to be gone. */
+export interface AttachmentRecord {
+  readonly id: string;
+  readonly status: AttachmentStatus;
+  readonly connection: StoredConnection;
+  /** Equal for the same device. */
+  readonly key: string;
+  /** Without secrets. */
+  readonly url: string;
+  readonly access: 'read' | 'write';
+  /** What the connector has made, or was about to; null: nothing yet. */
+  readonly built: { readonly [key: string]: Json } | null;
+  readonly users: readonly AttachmentUser[];
+  /** As it was at the last look; null until it is attached. */
+  readonly seen: AttachmentView | null;
+  readonly created_at: string;
+  readonly updated_at: string;
+  /** Why it is in status error or stale. */
+  readonly fault: {
+    readonly code: FaultCode;
+    readonly message: string;
+    readonly hint: string;
+    /** What is still there. */
+    readonly left: readonly string[];
+  } | null;
+}
+
+export interface AttachmentView {
+  readonly device: string;
+  readonly number: string | null;
+  readonly map: string | null;
+  readonly names: readonly string[];
+  readonly serial: string | null;
+  readonly size_bytes: number;
+  readonly block_bytes: number;
+  readonly paths: readonly {
+    readonly device: string | null;
+    readonly number: string | null;
+    readonly via: string;
+    readonly state: string;
+  }[];
 }
 
 /** Single facts of this host: `host` has the id by which repositories know it. */

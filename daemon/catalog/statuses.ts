@@ -1,4 +1,4 @@
-/** Every status of a backup, volume, snapshot and job, and which may follow which: the one place where that is said.
+/** Every status of a backup, volume, snapshot, job and attachment, and which may follow which: the one place where that is said.
  *  Source: Cinder's words and rules for backups, volumes and snapshots. Pure.
  *  Promises: a status is given only by `begin` and `move` of these machines, and the catalog holds every write to them too. */
 
@@ -44,7 +44,19 @@ export const jobStatus = machine('job', ['queued'], {
   cancelled: [],
 });
 
+/** Gone is no status: the record is removed when the device was seen to be gone. */
+export const attachmentStatus = machine('attachment', ['attaching'], {
+  attaching: ['attached', 'detaching', 'error', 'stale'],
+  attached: ['detaching', 'error', 'stale'],
+  detaching: ['error', 'stale'],
+  // Something of it is left, and nobody uses it: it is detached again, or attached anew in its place.
+  error: ['detaching', 'stale'],
+  // The daemon that made it has ended: taken up again, or detached.
+  stale: ['attached', 'detaching', 'error'],
+});
+
 export type BackupStatus = StatusOf<typeof backupStatus>;
 export type VolumeStatus = StatusOf<typeof volumeStatus>;
 export type SnapshotStatus = StatusOf<typeof snapshotStatus>;
 export type JobStatus = StatusOf<typeof jobStatus>;
+export type AttachmentStatus = StatusOf<typeof attachmentStatus>;

@@ -213,6 +213,40 @@ export const settings = {
     about: 'Seconds after which freeze_command, and thaw_command, is ended.',
     live: false,
   }),
+  use_multipath: setting({
+    shape: shape.boolean,
+    initial: () => true,
+    about:
+      "Whether a device that several paths lead to is used over all of them, by dm-multipath or the multipath of NVMe. Cinder's default is false; where only one path is there, or the host has no multipath, it makes no difference.",
+    live: false,
+    cinder: 'use_multipath_for_image_xfer',
+  }),
+  enforce_multipath: setting({
+    shape: shape.boolean,
+    initial: () => false,
+    about: 'With use_multipath: fail where there is no multipath, in place of going on with one path.',
+    live: false,
+    cinder: 'enforce_multipath_for_image_xfer',
+  }),
+  multipath_paths_min: setting({
+    shape: shape.integer(1, 64),
+    initial: () => 1,
+    about: 'Fewest working paths with which a device counts as attached.',
+    live: false,
+  }),
+  num_volume_device_scan_tries: setting({
+    shape: shape.integer(1, 100),
+    initial: () => 3,
+    about: 'How often a bus is scanned for a device that does not appear, with a longer rest each time.',
+    live: false,
+    cinder: 'num_volume_device_scan_tries',
+  }),
+  attach_timeout: setting({
+    shape: shape.integer(5, 3600),
+    initial: () => 180,
+    about: 'Seconds that a device may take to attach, or to detach.',
+    live: false,
+  }),
   compression_level: setting({
     shape: shape.integer(0, 19),
     initial: () => 1,

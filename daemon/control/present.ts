@@ -7,9 +7,12 @@ import type { BackupValue, JobValue, MountValue, SnapshotValue, VolumeValue } fr
 
 const sizeInGiB = (bytes: number): number => Math.ceil(bytes / GiB);
 
-export function presentVolume({ written_ranges: written, ...record }: VolumeRecord): VolumeValue {
+/** Its connection may hold secrets, and stays behind. */
+export function presentVolume(volume: VolumeRecord): VolumeValue {
+  const { written_ranges: written, connection: _, identity, ...record } = volume;
   return {
     ...record,
+    identity: identity === null ? null : { names: [...identity.names], serial: identity.serial },
     metadata: { ...record.metadata },
     size: sizeInGiB(record.size_bytes),
     written_ranges: (written?.ranges ?? []).map((range) => ({ ...range })),

@@ -15,6 +15,7 @@ import {
 import { backupOrder } from './backup-run.ts';
 import { type KeptHints, keepHints } from './hints.ts';
 import { openKeptSnapshot } from './kept-snapshot.ts';
+import { volumeLocation } from './locations.ts';
 import type { Services } from './services.ts';
 
 export async function createBackup(
@@ -76,7 +77,7 @@ async function submitBackup(
 /** Opens the source once before anything is recorded, so that what is wrong with it is said at once. */
 async function probeSource(
   services: Services,
-  { snapshot, source: url }: BackupSubject,
+  { snapshot, volume, source: url }: BackupSubject,
   force: boolean,
 ): Promise<number> {
   if (snapshot !== undefined) {
@@ -84,6 +85,8 @@ async function probeSource(
     await kept.close();
     return kept.source.sizeBytes;
   }
+  // One that has to be attached first takes its time: the job finds out.
+  if (volumeLocation(services.connectors, volume).where === 'attached') return volume.size_bytes;
   const source = await openSource(services, url, { force });
   await source.close();
   return source.sizeBytes;

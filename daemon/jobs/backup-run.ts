@@ -16,11 +16,14 @@ import { backupStatus } from '../catalog/statuses.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
+import { attachFor, endHold, whileSame } from './attached-device.ts';
+import type { Hold } from './attachments/attachments.ts';
 import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
 import { type BackupSource, openBackupSource, whileWatched } from './backup-source.ts';
 import type { KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
+import { volumeLocation } from './locations.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type BackupPlan = Extract<JobPlan, { kind: 'backup' }>;
@@ -107,7 +110,16 @@ async function runBackup(
     return made;
   }
   return withMemory(services, context, 'backup', async (grant) => {
-    const opened = await openBackupSource(services, context, { backup, volume, force: plan.force });
+    const hold = await holdOf(services, context, backup, volume);
+    const opened = await openBackupSource(services, context, {
+      backup,
+      volume,
+      hold,
+      force: plan.force,
+    }).catch(async (thrown: unknown) => {
+      await endHold(hold, context);
+      throw thrown;
+    });
     const { source } = opened;
     try {
       const fields = () => fieldsOf(backup, volume, opened);
@@ -129,15 +141,29 @@ async function runBackup(
         commit,
       };
       const hints = await kept?.open(repository);
-      const manifest = await whileWatched(opened.snapshot, context.signal, (signal) =>
-        backUp({ ...parts, signal, hints }),
+      const manifest = await whileSame(hold, context.signal, (same) =>
+        whileWatched(opened.snapshot, same, (signal) => backUp({ ...parts, signal, hints })),
       );
       onDurable(manifest);
       return manifest;
     } finally {
       await opened.close();
+      await endHold(hold, context);
     }
   });
+}
+
+/** The device under the volume, where it has to be attached. */
+async function holdOf(
+  services: Services,
+  context: JobContext,
+  backup: BackupRecord,
+  volume: VolumeRecord,
+): Promise<Hold | undefined> {
+  if (backup.snapshot_id !== null) return undefined;
+  const location = volumeLocation(services.connectors, volume);
+  if (location.where === 'here') return undefined;
+  return attachFor(services, context, { location, access: 'read', volume });
 }
 
 /** The manifest, where there is one already. */

@@ -8,6 +8,8 @@ import type { Source } from '../devices/device.ts';
 import type { ReadableSnapshot } from '../devices/snapshots/maker.ts';
 import { openSource } from '../devices/source.ts';
 import type { Evidence } from '../format/manifest.ts';
+import { attachedSource, snapshotOfAttached } from './attached-device.ts';
+import type { Hold } from './attachments/attachments.ts';
 import { consistencyOf } from './consistency.ts';
 import type { JobContext } from './job-order.ts';
 import { openKeptSnapshot } from './kept-snapshot.ts';
@@ -28,6 +30,8 @@ export interface BackupSource {
 export interface SourceOrder {
   readonly backup: BackupRecord;
   readonly volume: VolumeRecord;
+  /** The device that the volume is on, where it had to be attached. */
+  readonly hold: Hold | undefined;
   /** Read the source although something uses it. */
   readonly force: boolean;
 }
@@ -41,26 +45,36 @@ export async function openBackupSource(
   context: Context,
   order: SourceOrder,
 ): Promise<BackupSource> {
-  const { backup, volume, force } = order;
+  const { backup, volume, hold, force } = order;
   if (backup.snapshot_id !== null) return openKept(services, backup.snapshot_id);
   const earlier = await reopenTemporary(services, context, backup);
-  if (earlier !== undefined) return closable(earlier);
-  const source = await openSource(services, volume.source, { force });
+  if (earlier !== undefined) return closable(earlier, hold);
+  const device = hold?.found.device ?? volume.source;
+  const source = await openSource(services, device, { force });
   const used_by = [...source.usedBy];
-  if (used_by.length === 0) return opened(source, { read_from: 'source', used_by, hooks: [] });
+  if (used_by.length === 0) return openedAs(source, hold, { read_from: 'source', used_by, hooks: [] });
   const frozen = await openTemporary(services, context, order, source).catch(async (thrown: unknown) => {
     await source.close();
     throw thrown;
   });
   if (typeof frozen !== 'string') {
     await source.close();
-    return closable(frozen);
+    return closable(frozen, hold);
   }
   const why = frozen === '' ? {} : { no_snapshot: frozen.slice(0, reasonLengthMax) };
-  return opened(source, { read_from: 'source', used_by, hooks: [], ...why });
+  return openedAs(source, hold, { read_from: 'source', used_by, hooks: [], ...why });
 }
 
 const reasonLengthMax = 500;
+
+async function openedAs(source: Source, hold: Hold | undefined, evidence: Evidence): Promise<BackupSource> {
+  try {
+    return opened(await attachedSource(source, hold), evidence);
+  } catch (thrown) {
+    await source.close();
+    throw thrown;
+  }
+}
 
 const opened = (source: Source, evidence: Evidence): BackupSource => ({
   source,
@@ -70,8 +84,9 @@ const opened = (source: Source, evidence: Evidence): BackupSource => ({
   close: () => source.close(),
 });
 
-const closable = (temporary: TemporarySnapshot): BackupSource => ({
+const closable = (temporary: TemporarySnapshot, hold: Hold | undefined): BackupSource => ({
   ...temporary,
+  source: snapshotOfAttached(temporary.source, hold),
   close: () => temporary.source.close(),
 });
 

@@ -32,6 +32,10 @@ export function contextOf(live: Live, catalog: Catalog, alive: () => void): JobC
       alive();
       live.wait(what);
     },
+    doing: (phase, waitingFor) => {
+      alive();
+      live.doing(phase, waitingFor);
+    },
     started: () => {
       live.wait(null);
       return record();

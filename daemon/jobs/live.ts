@@ -72,6 +72,14 @@ export class Live {
     this.tell();
   }
 
+  doing(phase: string, waitingFor: string | null): void {
+    if (this.left) return;
+    if (this.record.status === 'queued') this.move('running');
+    this.phase = phase;
+    this.waitingFor = waitingFor;
+    this.tell();
+  }
+
   commit(): void {
     this.controller.signal.throwIfAborted();
     assert(!this.left, 'a job that has ended commits nothing');

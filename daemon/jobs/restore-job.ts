@@ -7,9 +7,11 @@ import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.ts';
 import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
+import type { Location, RemoteLocation } from '../devices/connect/connectors.ts';
 import { parseDeviceUrl } from '../devices/device-url.ts';
 import { openTarget } from '../devices/target.ts';
 import { findBackup, requireReadable, requireStillReadable } from './find.ts';
+import { givenLocation, storedOf, volumeLocation } from './locations.ts';
 import { refuseOwnFiles } from './own-files.ts';
 import { requireSameEncryption } from './restore-rules.ts';
 import { restoreOrder } from './restore-run.ts';
@@ -20,6 +22,8 @@ export interface RestoreOrder {
   readonly project: string;
   /** A registered volume, a URL or a path; absent: a new file in the restore folder. */
   readonly target: string | undefined;
+  /** In place of it: a device as Cinder's connection_info describes it. */
+  readonly connection_info?: unknown;
   /** Registers the target as a volume of this name. */
   readonly name: string | undefined;
   readonly force: boolean;
@@ -30,6 +34,8 @@ export interface RestoreOrder {
 
 interface Destination {
   readonly url: string;
+  /** How the target is attached; undefined: it is on this host. */
+  readonly remote: RemoteLocation | undefined;
   /** The registered volume that the target is. */
   readonly volume: VolumeRecord | undefined;
   /** Name under which the target is registered afterwards. */
@@ -46,7 +52,8 @@ export async function restoreBackup(
   requireReadable(backup, 'restore');
   const repository = await services.repositories.of(backup);
   await repository.manifest(backup.id);
-  const destination = chooseDestination(services, backup, order, await pathsOf(order.target));
+  const named = namedLocation(services, order);
+  const destination = chooseDestination(services, backup, order, await sameAs(services, named), named);
   const release = occupy(services, destination.volume);
   try {
     await probeTarget(services, destination, backup, order);
@@ -64,13 +71,14 @@ function submitRestore(
   services: Services,
   order: RestoreOrder,
   backup: BackupRecord,
-  { url, volume, registerAs, volumeId }: Destination,
+  { url, remote, volume, registerAs, volumeId }: Destination,
 ): Promise<JobRecord> {
   const { catalog, jobs } = services;
   const record = { project_id: order.project, backup_id: backup.id, volume_id: volume?.id ?? null };
   const plan = {
     kind: 'restore',
     target: url,
+    connection: remote === undefined ? null : storedOf(remote),
     register_as: registerAs ?? null,
     register_id: registerAs === undefined ? null : (volumeId ?? null),
     force: order.force,
@@ -110,41 +118,65 @@ function requireIdle({ name, status }: VolumeRecord): void {
   throw new Fault('VOLUME_BUSY', `Cannot restore to volume "${name}": its status is "${status}"`);
 }
 
-/** Paths that name the same target; none where it is no path. */
-async function pathsOf(target: string | undefined): Promise<ReadonlySet<string>> {
-  if (target === undefined || !target.includes('/')) return new Set();
-  const { path } = parseDeviceUrl(target);
-  return new Set([path, await realpath(path).catch(() => path)]);
+/** What the target is where it is no name. */
+function namedLocation(
+  { connectors }: Services,
+  { target, connection_info: info }: RestoreOrder,
+): Location | undefined {
+  if (info !== undefined) return givenLocation(connectors, { source: target, connection_info: info });
+  return target?.includes('/') === true ? connectors.parse(target) : undefined;
+}
+
+/** Whether a volume is the named target: by its paths, or by the device that would be attached. */
+async function sameAs(
+  { connectors, attachments }: Services,
+  named: Location | undefined,
+): Promise<(volume: VolumeRecord) => boolean> {
+  if (named === undefined) return () => false;
+  if (named.where === 'attached') {
+    const key = attachments.keyOf(named);
+    return (volume) => {
+      const location = volumeLocation(connectors, volume);
+      return location.where === 'attached' && attachments.keyOf(location) === key;
+    };
+  }
+  const { path } = parseDeviceUrl(named.url);
+  const paths = new Set([path, await realpath(path).catch(() => path)]);
+  return (volume) => {
+    const location = volumeLocation(connectors, volume);
+    return location.where === 'here' && paths.has(parseDeviceUrl(location.url).path);
+  };
 }
 
 function chooseDestination(
   services: Services,
   backup: BackupRecord,
   order: RestoreOrder,
-  paths: ReadonlySet<string>,
+  isSame: (volume: VolumeRecord) => boolean,
+  location: Location | undefined,
 ): Destination {
   const { target, name, project } = order;
   const volumes = [...services.catalog.all('volumes')].filter(({ project_id }) => project_id === project);
   if (name !== undefined && volumes.some((volume) => volume.name === name)) {
     throw new Fault('ALREADY_EXISTS', `Cannot register volume "${name}": there is one of that name`);
   }
-  if (target === undefined) {
+  if (target === undefined && location === undefined) {
     const registerAs =
       name ?? freeName(`restore_backup_${backup.id}`, new Set(volumes.map((volume) => volume.name)));
     const file = `${registerAs.replaceAll(/[^\w.-]/g, '_').slice(0, 200)}.img`;
     const url = join(restoreFolderOf(services, project), file);
-    return { url, volume: undefined, registerAs, volumeId: randomUUID() };
+    return { url, remote: undefined, volume: undefined, registerAs, volumeId: randomUUID() };
   }
   const named = volumes.find(({ id, name: known }) => id === target || known === target);
   // Whoever names a path writes to the volume all the same: half a restore must not be taken for its data.
-  const volume = named ?? volumeAt(volumes, paths, backup.volume_id);
+  const volume = named ?? volumeAt(volumes.filter(isSame), backup.volume_id);
   if (volume === undefined) {
-    if (!target.includes('/'))
+    if (location === undefined)
       throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`, {
         hint: `For a file of that name in the folder where you are, write "./${target}"`,
       });
     const volumeId = name === undefined ? undefined : randomUUID();
-    return { url: target, volume: undefined, registerAs: name, volumeId };
+    return { url: location.url, remote: remoteOf(location), volume: undefined, registerAs: name, volumeId };
   }
   if (name !== undefined)
     throw new Fault(
@@ -156,16 +188,15 @@ function chooseDestination(
     );
   requireIdle(volume);
   requireSameEncryption(backup, volume);
-  return { url: volume.source, volume, registerAs: undefined, volumeId: volume.id };
+  const remote = remoteOf(volumeLocation(services.connectors, volume));
+  return { url: volume.source, remote, volume, registerAs: undefined, volumeId: volume.id };
 }
 
-/** The volume at one of the paths; of several, the one that was backed up. */
-function volumeAt(
-  volumes: readonly VolumeRecord[],
-  paths: ReadonlySet<string>,
-  preferred: string,
-): VolumeRecord | undefined {
-  const there = volumes.filter(({ source }) => paths.has(parseDeviceUrl(source).path));
+const remoteOf = (location: Location): RemoteLocation | undefined =>
+  location.where === 'attached' ? location : undefined;
+
+/** Of several volumes at one place, the one that was backed up. */
+function volumeAt(there: readonly VolumeRecord[], preferred: string): VolumeRecord | undefined {
   return there.find(({ id }) => id === preferred) ?? there[0];
 }
 
@@ -187,10 +218,11 @@ function freeName(wanted: string, taken: ReadonlySet<string>): string {
 /** Looks at the target before anything is recorded. What exists is opened as it will be, and let go untouched. */
 async function probeTarget(
   services: Services,
-  { url }: Destination,
+  { url, remote }: Destination,
   backup: BackupRecord,
   order: RestoreOrder,
 ): Promise<void> {
+  if (remote !== undefined) return probeRemote(remote, order);
   const { path } = parseDeviceUrl(url);
   await refuseOwnFiles(services, path);
   if (order.target === undefined) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -206,5 +238,18 @@ async function probeTarget(
   const folder = await stat(dirname(path)).catch(() => undefined);
   if (folder?.isDirectory() !== true) {
     throw new Fault('TARGET_UNUSABLE', `Cannot make "${url}": there is no folder "${dirname(path)}"`);
+  }
+}
+
+/** All that can be known of a device before it is attached, which takes its time: the job finds out the rest. */
+function probeRemote({ url, readOnly }: RemoteLocation, { force }: RestoreOrder): void {
+  if (readOnly) {
+    throw new Fault('TARGET_READ_ONLY', `Cannot write to "${url}": the storage lets this host only read it`);
+  }
+  if (!force) {
+    throw new Fault(
+      'TARGET_EXISTS',
+      `Cannot write to "${url}" without being forced to: it is a device and may hold data`,
+    );
   }
 }

@@ -38,9 +38,13 @@ export function afterRestore(
   });
 }
 
-/** The record of a file that a restore has made. */
+export interface NewVolume extends Pick<VolumeRecord, 'id' | 'name' | 'source' | 'connection' | 'identity'> {
+  readonly now: string;
+}
+
+/** The record of what a restore was made to. */
 export function newVolume(
-  { id, name, source, now }: { id: string; name: string; source: string; now: string },
+  { id, name, source, connection, identity, now }: NewVolume,
   backup: BackupRecord,
   manifest: BackupManifest,
 ): VolumeRecord {
@@ -56,6 +60,8 @@ export function newVolume(
       created_at: now,
       metadata: {},
       encryption_key_id: null,
+      connection,
+      identity,
     },
     backup,
     manifest,

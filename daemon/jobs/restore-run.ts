@@ -5,14 +5,18 @@
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
 import type { Changes } from '../catalog/catalog.ts';
-import type { BackupRecord, Checkpoint, JobPlan, JobRecord } from '../catalog/records.ts';
+import type { BackupRecord, Checkpoint, JobPlan, JobRecord, VolumeRecord } from '../catalog/records.ts';
 import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
 import type { Target } from '../devices/device.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import { isInterrupted } from '../pipeline/checkpoints.ts';
-import { restore } from '../pipeline/restore.ts';
+import { type RestoreCounts, restore } from '../pipeline/restore.ts';
 import { Written } from '../pipeline/written.ts';
+import { attachFor, endHold, whileSame } from './attached-device.ts';
+import type { Hold } from './attachments/attachments.ts';
+import { identityIn, viewOf } from './attachments/seen.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
+import { storedLocation } from './locations.ts';
 import { afterRestore, newVolume } from './restore-rules.ts';
 import { openRestoreTarget } from './restore-target.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
@@ -29,6 +33,7 @@ export function restoreOrder(
   const { catalog } = services;
   const { project_id, backup_id, volume_id } = record;
   let manifest: BackupManifest | undefined;
+  let identity: VolumeRecord['identity'] = null;
   let written = checkpoint?.kind === 'restore' ? new Written(checkpoint.written) : undefined;
   return {
     kind: 'restore',
@@ -44,9 +49,15 @@ export function restoreOrder(
         throw new Fault('BACKUP_UNKNOWN', `Cannot go on with the restore: backup "${backup_id}" has gone`);
       const volume = catalog.get('volumes', volume_id ?? '');
       written ??= new Written(volume?.written_ranges);
-      return runRestore(services, context, { backup, plan, written }, (read) => {
-        manifest = read;
-      });
+      const learned = {
+        manifest: (read: BackupManifest) => {
+          manifest = read;
+        },
+        identity: (seen: VolumeRecord['identity']) => {
+          identity = seen;
+        },
+      };
+      return runRestore(services, context, { backup, volume, plan, written }, learned);
     },
     end: (changes, fault) => {
       const backup = catalog.get('backups', backup_id ?? '');
@@ -61,7 +72,7 @@ export function restoreOrder(
             : { ...afterRestore(volume, backup, restored), written_ranges: null };
         changes.put('volumes', after);
       } else if (backup !== undefined && restored !== undefined) {
-        registerNew(services, changes, plan, backup, restored);
+        registerNew(services, changes, { plan, identity }, backup, restored);
       }
     },
   };
@@ -70,13 +81,15 @@ export function restoreOrder(
 function registerNew(
   { clock }: Services,
   changes: Changes,
-  { target: source, register_as: name, register_id }: RestorePlan,
+  { plan, identity }: { readonly plan: RestorePlan; readonly identity: VolumeRecord['identity'] },
   backup: BackupRecord,
   manifest: BackupManifest,
 ): void {
+  const { target: source, register_as: name, register_id, connection = null } = plan;
   if (name === null) return;
   const id = register_id ?? randomUUID();
-  changes.put('volumes', newVolume({ id, name, source, now: timestamp(clock) }, backup, manifest));
+  const now = timestamp(clock);
+  changes.put('volumes', newVolume({ id, name, source, connection, identity, now }, backup, manifest));
 }
 
 /** Another restore of the same backup may go on. This one counts as finished by now, and so do those whose end is on its way. */
@@ -90,6 +103,8 @@ function releaseBackup(services: Services, changes: Changes, backup: BackupRecor
 
 interface RestoreRun {
   readonly backup: BackupRecord;
+  /** The registered target. */
+  readonly volume: VolumeRecord | undefined;
   readonly plan: RestorePlan;
   readonly written: Written;
 }
@@ -97,46 +112,81 @@ interface RestoreRun {
 async function runRestore(
   services: Services,
   context: JobContext,
-  { backup, plan, written }: RestoreRun,
-  onManifest: (manifest: BackupManifest) => void,
+  { backup, volume, plan, written }: RestoreRun,
+  learned: Learned,
 ): Promise<Readonly<Record<string, unknown>>> {
   const repository = await repositoryFor(services, context, backup.repository, 'read');
   return withMemory(services, context, 'restore', async (grant) => {
     const manifest = await repository.manifest(backup.id);
-    onManifest(manifest);
+    learned.manifest(manifest);
     const image = repository.openImage(manifest);
-    const { sizeBytes } = image;
-    const { force, target: url } = plan;
-    const order = { url, sizeBytes, force, written };
-    const opened = await openRestoreTarget(services, context, order);
-    if (opened === undefined) return { backup_id: backup.id, target: plan.target, restored_bytes: sizeBytes };
-    const { target } = opened;
-    if (!target.blank) context.account(() => accountOf(backup, target, opened.written));
+    const hold = await holdOf(services, context, plan, volume);
+    if (hold !== undefined) learned.identity(identityIn(viewOf(hold.found)));
     try {
-      const counts = await restore({ ...copyParts(services, context, plan), ...opened, image, grant });
-      await target.commit(() => context.commit());
-      return {
-        backup_id: backup.id,
-        target: target.url,
-        restored_bytes: counts.restoredBytes,
-        written_bytes: counts.writtenBytes,
-        zeroed_bytes: counts.zeroedBytes,
-        unchanged_bytes: counts.unchangedBytes,
-        tail_bytes: counts.tailBytes,
-      };
-    } catch (thrown) {
-      // A file in the making stays for the next start of the daemon.
-      await (isInterrupted(context.signal) ? target.leave() : target.abort());
-      throw thrown;
+      const order = { url: plan.target, hold, sizeBytes: image.sizeBytes, force: plan.force, written };
+      const opened = await openRestoreTarget(services, context, order);
+      if (opened === undefined)
+        return { backup_id: backup.id, target: plan.target, restored_bytes: image.sizeBytes };
+      const { target } = opened;
+      if (!target.blank) context.account(() => accountOf(backup, target, opened.written));
+      return await whileSame(hold, context.signal, (signal) =>
+        writeAll(context, backup, target, () =>
+          restore({ ...copyParts(services, context, plan), signal, ...opened, image, grant }),
+        ),
+      );
+    } finally {
+      await endHold(hold, context);
     }
   });
 }
 
-const copyParts = (services: Services, { signal, progress, rate }: JobContext, plan: RestorePlan) => ({
+/** What the run finds out that its end has to know. */
+interface Learned {
+  readonly manifest: (manifest: BackupManifest) => void;
+  readonly identity: (identity: VolumeRecord['identity']) => void;
+}
+
+/** The device to restore to, where it has to be attached. */
+async function holdOf(
+  services: Services,
+  context: JobContext,
+  { target: source, connection = null }: RestorePlan,
+  volume: VolumeRecord | undefined,
+): Promise<Hold | undefined> {
+  const location = storedLocation(services.connectors, { source, connection });
+  if (location.where === 'here') return undefined;
+  return attachFor(services, context, { location, access: 'write', volume });
+}
+
+async function writeAll(
+  context: JobContext,
+  backup: BackupRecord,
+  target: Target,
+  write: () => Promise<RestoreCounts>,
+): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const counts = await write();
+    await target.commit(() => context.commit());
+    return {
+      backup_id: backup.id,
+      target: target.url,
+      restored_bytes: counts.restoredBytes,
+      written_bytes: counts.writtenBytes,
+      zeroed_bytes: counts.zeroedBytes,
+      unchanged_bytes: counts.unchangedBytes,
+      tail_bytes: counts.tailBytes,
+    };
+  } catch (thrown) {
+    // A file in the making stays for the next start of the daemon.
+    await (isInterrupted(context.signal) ? target.leave() : target.abort());
+    throw thrown;
+  }
+}
+
+const copyParts = (services: Services, { progress, rate }: JobContext, plan: RestorePlan) => ({
   native: services.native,
   differential: plan.differential,
   progress,
-  signal,
   rates: [rate, services.rates.write],
   copies: () => services.operations.running,
 });

@@ -10,6 +10,8 @@ import { isPartialName, reopenNewFile } from '../devices/new-file.ts';
 import { openTarget } from '../devices/target.ts';
 import type { RestoreCheckpoints } from '../pipeline/restore.ts';
 import { Written } from '../pipeline/written.ts';
+import { attachedTarget } from './attached-device.ts';
+import type { Hold } from './attachments/attachments.ts';
 import type { JobContext } from './job-order.ts';
 import type { Services } from './services.ts';
 
@@ -21,6 +23,8 @@ export interface RestoreTarget {
 
 export interface TargetOrder {
   readonly url: string;
+  /** The device that the URL leads to, where it had to be attached. */
+  readonly hold: Hold | undefined;
   readonly sizeBytes: number;
   readonly force: boolean;
   /** What earlier restores have changed on it. */
@@ -53,11 +57,16 @@ export async function openRestoreTarget(
   // A restore that began as a new file was never allowed to write over one: what has the name by now is somebody else's.
   const force = order.force && own === null;
   const onTemporary = context.journalTemporary;
-  const target = await openTarget(services, order.url, { sizeBytes, force, onTemporary });
+  const found = await openTarget(services, order.hold?.found.device ?? order.url, {
+    sizeBytes,
+    force,
+    onTemporary,
+  });
   try {
+    const target = order.hold === undefined ? found : await attachedTarget(found, order.hold);
     return await begin(services, context, target, own === null ? earlier : undefined, order);
   } catch (thrown) {
-    await target.abort();
+    await found.abort();
     throw thrown;
   }
 }

@@ -6,12 +6,14 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/faults.ts';
 import { ordinal } from '../base/ordinal.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { Connectors } from '../devices/connect/connectors.ts';
 import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import type { Budget, Grant } from '../memory/budget.ts';
 import { copyBytesFor, copyBytesMin } from '../pipeline/parts.ts';
 import type { Rate } from '../pipeline/rate.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { View } from '../view/view.ts';
+import type { Attachments } from './attachments/attachments.ts';
 import type { Events } from './events.ts';
 import type { HookSettings } from './hooks.ts';
 import type { JobContext } from './job-order.ts';
@@ -28,6 +30,9 @@ export interface Services {
   readonly repositories: Repositories;
   readonly budget: Budget;
   readonly operations: Operations;
+  /** How devices of other hosts and storages are reached, and those that are attached. */
+  readonly connectors: Connectors;
+  readonly attachments: Attachments;
   readonly quotas: Quotas;
   readonly native: Native;
   readonly clock: Clock;

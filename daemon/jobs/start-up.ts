@@ -5,8 +5,10 @@ import type { Logger } from 'pino';
 import { systemClock } from '../base/clock.ts';
 import { toFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import { jobStatus } from '../catalog/statuses.ts';
 import type { SnapshotMakers } from '../devices/snapshots/makers.ts';
 import { detachLoopsBelow } from '../view/file-system-mount.ts';
+import type { Attachments } from './attachments/attachments.ts';
 import { dropStaleHints } from './hints.ts';
 import { type HookSettings, thawAfterCrash } from './hooks.ts';
 import { unmountAll } from './mount-job.ts';
@@ -19,6 +21,7 @@ export interface LeftoverParts {
   readonly stateDirectory: string;
   readonly hooks: HookSettings;
   readonly snapshots: SnapshotMakers;
+  readonly attachments: Attachments;
   readonly viewDirectory: string | null;
   readonly log: Logger;
 }
@@ -28,11 +31,21 @@ export async function cleanUpAfterEarlier(parts: LeftoverParts): Promise<void> {
   const { catalog, stateDirectory, hooks, viewDirectory, log } = parts;
   await dropStaleHints(stateDirectory);
   for (const line of await thawAfterCrash(catalog, hooks)) log.warn(line);
+  for (const line of await inheritAttachments(parts)) log.warn(line);
   for (const line of await recoverSnapshots(parts)) log.warn(line);
   for (const line of await recoverJobs({ ...parts, clock: systemClock })) log.warn(line);
   for (const { mount, why } of await unmountAll({ catalog }))
     log.error({ directory: mount.directory, why }, 'A mount of an earlier daemon is left');
   if (viewDirectory !== null) await detachLoopsBelow(viewDirectory);
+}
+
+/** Jobs that go on keep what they had attached, and so does the operator. */
+function inheritAttachments({ attachments, catalog }: LeftoverParts): Promise<string[]> {
+  return attachments.inherit(({ kind, id }) => {
+    if (kind === 'operator') return true;
+    const job = catalog.get('jobs', id);
+    return job !== undefined && job.plan !== null && !jobStatus.hasEnded(job.status);
+  });
 }
 
 /** A repository may be missing now and there later: the daemon starts all the same, and says so. `offload`: deletions that were
@@ -41,6 +54,7 @@ export async function openAndRecover(services: Services, offload: boolean, log: 
   // Before a repository is opened: what has a job that goes on is not put right in another way.
   const resumed = await resumeJobs(services);
   for (const { what } of resumed) log.warn(what);
+  void services.attachments.settle();
   for (const { id, holder } of services.repositories.list()) {
     try {
       await holder.get();

@@ -128,11 +128,12 @@ async function copy(
     }
     await window.drain();
     throwIfCancelled(signal);
-    await source.checkUnchanged();
     if (kept !== undefined && !(await kept.confirm(parts, descriptors, window))) {
       await writer.abort();
       return undefined;
     }
+    // After the last read: what was read before counts only then.
+    await source.checkUnchanged();
     progress({ bytesDone: source.sizeBytes, bytesTotal: source.sizeBytes, phase: 'storing' });
     return await writer.finish(parts.fields(), parts.commit);
   } catch (thrown) {

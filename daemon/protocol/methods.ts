@@ -3,6 +3,7 @@
  *  No I/O; knows nothing of who asks or answers. */
 
 import { z } from 'zod';
+import { deviceMethods } from './device-methods.ts';
 import { fileMethods } from './file-methods.ts';
 import { inProject, method } from './method-row.ts';
 import { projectMethods } from './project-methods.ts';
@@ -47,6 +48,7 @@ export const methods = {
   }),
   ...volumeMethods,
   ...projectMethods,
+  ...deviceMethods,
   'backup.create': method<{ backup: BackupValue; job_id: string }>()({
     summary: 'Starts a backup of a volume.',
     needs: 'project',
@@ -126,6 +128,7 @@ export const methods = {
       target: shape.location
         .optional()
         .describe('a registered volume, URL or path; absent: a new file volume'),
+      connection_info: shape.connectionInfo.optional(),
       name: shape.name.optional().describe('registers the target as a volume of this name'),
       force: z.boolean().default(false),
       differential: z.boolean().default(false),

@@ -2,7 +2,7 @@
  *  safe as one. */
 
 import { z } from 'zod';
-import { changedExtentsMax, propertiesBytesMax } from '../base/limits.ts';
+import { changedExtentsMax, connectionInfoBytesMax, propertiesBytesMax } from '../base/limits.ts';
 
 export const id = z.uuid();
 export const reference = z.string().min(1).max(255).describe('id or name');
@@ -24,6 +24,11 @@ export const repository = z
   )
   .describe('name of a repository');
 export const location = z.string().min(1).max(4096).describe('URL or absolute path');
+/** Cinder's connection_info, looked at closely by the connector that it is for. */
+export const connectionInfo = z
+  .record(z.string().max(255), z.unknown())
+  .refine((info) => JSON.stringify(info).length <= connectionInfoBytesMax, 'at most 64 KiB')
+  .describe("Cinder's connection_info, in place of a URL; its secrets are kept, and never shown");
 export const path = z
   .string()
   .min(1)

@@ -13,10 +13,38 @@ export interface VolumeValue {
   created_at: string;
   metadata: Record<string, string>;
   encryption_key_id: string | null;
+  /** What the device said of itself when it was attached first; null where the source is on this host, or was never attached. */
+  identity: { names: string[]; serial: string | null } | null;
   /** What failed or cancelled restores have changed on it, in order; lists leave it out. */
   written_ranges: RangeValue[];
   /** Sum of their lengths. */
   written_bytes: number;
+}
+
+/** A device that is attached, or that something is left of. */
+export interface DeviceValue {
+  id: string;
+  /** Without secrets. */
+  url: string;
+  kind: string;
+  /** "attaching", "attached", "detaching"; "error": something is left of it; "stale": of a daemon that has ended. */
+  status: string;
+  access: string;
+  device: string | null;
+  number: string | null;
+  /** The multipath map, where there is one. */
+  map: string | null;
+  size_bytes: number | null;
+  block_bytes: number | null;
+  names: string[];
+  serial: string | null;
+  paths: { device: string | null; number: string | null; via: string; state: string }[];
+  users: { kind: string; id: string }[];
+  /** What it waits for at the moment. */
+  waiting_for: string | null;
+  created_at: string;
+  updated_at: string;
+  fault: FaultValue | null;
 }
 
 export interface BackupValue {

@@ -7,11 +7,17 @@ import type { SnapshotValue, VolumeValue } from './values.ts';
 
 export const volumeMethods = {
   'volume.add': method<VolumeValue>()({
-    summary: 'Registers a source (a file, loop or block device) under a name.',
+    summary:
+      'Registers a source under a name: a file or device of this host, or one that is attached for each job.',
     needs: 'admin',
     params: z.strictObject({
       name: shape.name,
-      source: shape.location,
+      source: shape.location.optional(),
+      connection_info: shape.connectionInfo.optional(),
+      attach: z
+        .boolean()
+        .default(true)
+        .describe('false: a device that has to be attached is not looked at now; its size is 0 until it is'),
       id: shape.id.optional(),
       properties: shape.properties.default({}),
       encryption_key_id: shape.text.min(1).optional().describe('the source is encrypted by this key'),
@@ -32,7 +38,8 @@ export const volumeMethods = {
     answer: 'the volume',
   }),
   'volume.set': method<VolumeValue>()({
-    summary: 'Changes the properties of a volume; an administrator may also set its state.',
+    summary:
+      'Changes the properties of a volume; an administrator may also set its state and the device that it is.',
     needs: 'project',
     params: z.strictObject({
       volume: shape.reference,
@@ -40,6 +47,12 @@ export const volumeMethods = {
       clear_properties: z.boolean().default(false),
       remove_properties: shape.propertyKeys.default([]),
       state: z.literal('available').optional(),
+      accept_identity: shape.text
+        .min(1)
+        .optional()
+        .describe(
+          'name of the device that the volume is from now on, as WRONG_DEVICE told it; "any": the next one',
+        ),
       ...inProject,
     }),
     answer: 'the volume',

@@ -15,6 +15,7 @@ const protocolPage = async (): Promise<string> =>
     methods:
       (await read('daemon/protocol/methods.ts')) +
       (await read('daemon/protocol/volume-methods.ts')) +
+      (await read('daemon/protocol/device-methods.ts')) +
       (await read('daemon/protocol/file-methods.ts')) +
       (await read('daemon/protocol/project-methods.ts')),
     values: await read('daemon/protocol/values.ts'),

@@ -1,6 +1,7 @@
 /** `basaltctl backup restore`: writes a backup to a new or an existing volume. */
 
 import type { Command } from 'commander';
+import { readLocation } from '../../connection-info.ts';
 import { toLocation } from '../../location.ts';
 import { parseRate } from '../../rate.ts';
 import { defined } from '../../session.ts';
@@ -23,12 +24,12 @@ export function addBackupRestore(noun: Command): void {
       'basaltctl backup restore nightly /srv/images/web-restored.img --wait',
       'basaltctl backup restore nightly /dev/vg0/web --force --differential --wait',
     ],
-    exits: [65, 66, 73, 74, 75, 130],
+    exits: [65, 66, 73, 74, 75, 77, 78, 130],
   })
     .argument('<BACKUP>', 'name or id')
     .argument(
       '[TARGET]',
-      'registered volume, path or URL; a relative path with a slash in it is made absolute',
+      'registered volume, path or URL; a relative path with a slash in it is made absolute; @FILE: a connection_info of Cinder, @- for standard input',
     )
     .option('--force', 'write over what the target holds')
     .option('--name <NAME>', 'register the target as a volume of this name')
@@ -38,10 +39,12 @@ export function addBackupRestore(noun: Command): void {
     .action(
       inSession(async (session, options: Options, backup: string, target: string | undefined) => {
         const { force, name, differential, rate } = options;
+        const given = target === undefined ? undefined : await readLocation(toLocation(target));
         const started = await session.call('backup.restore', {
           backup,
           ...defined({
-            target: target === undefined ? target : toLocation(target),
+            target: given?.url,
+            connection_info: given?.connection_info,
             force,
             name,
             differential,

@@ -3,6 +3,7 @@
 import type { Handlers } from '../dispatch.ts';
 import { backupHandlers } from './backup.ts';
 import { daemonHandlers } from './daemon.ts';
+import { deviceHandlers } from './device.ts';
 import { eventHandlers } from './events.ts';
 import { fileHandlers } from './file.ts';
 import { jobHandlers } from './job.ts';
@@ -24,6 +25,7 @@ export const allHandlers = (parts: HandlerParts): Handlers => ({
   ...eventHandlers(parts),
   ...quotaHandlers(parts),
   ...repositoryHandlers(parts),
+  ...deviceHandlers(parts),
   ...daemonHandlers(parts),
   ...serviceHandlers(parts),
 });

@@ -12,7 +12,10 @@ import { findBackup } from '../../jobs/find.ts';
 import type { ChangesOrder } from '../../jobs/hints.ts';
 import { diffBackups } from '../../jobs/repository-jobs.ts';
 import { restoreBackup } from '../../jobs/restore-job.ts';
+import type { Services } from '../../jobs/services.ts';
 import { verifyBackup } from '../../jobs/verify-job.ts';
+import type { CheckedParams, Result } from '../../protocol/methods.ts';
+import type { Caller } from '../dispatch.ts';
 import { pageOf } from '../listing.ts';
 import { refuseForeignPath } from '../paths.ts';
 import { requireAdmin } from '../permissions.ts';
@@ -68,19 +71,7 @@ export const backupHandlers = ({
     'backup.delete': async ({ backup, project, force }) => ({
       job_id: (await deleteBackup(services, backup, project, force)).id,
     }),
-    'backup.restore': async ({ backup, project, force, differential, rate, target, name }, caller) => {
-      if (target !== undefined) refuseForeignPath(services, caller, target, project);
-      const made = await restoreBackup(services, {
-        backup,
-        project,
-        force,
-        differential,
-        rate,
-        target,
-        name,
-      });
-      return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
-    },
+    'backup.restore': async (params, caller) => beginRestore(services, params, caller),
     'backup.verify': async ({ backup, project }) => ({
       job_id: (await verifyBackup(services, backup, project)).id,
     }),
@@ -96,4 +87,16 @@ function changesOf(extents: ChangesOrder['extents'] | undefined, since: string |
   if (extents !== undefined) return { extents, since };
   if (since === undefined) return undefined;
   throw new Fault('INVALID_ARGUMENT', 'Cannot use "changed_since": there are no "changed_extents" with it');
+}
+
+async function beginRestore(
+  services: Services,
+  params: CheckedParams<'backup.restore'>,
+  caller: Caller,
+): Promise<Result<'backup.restore'>> {
+  const { target, name, connection_info, ...rest } = params;
+  if (connection_info !== undefined) requireAdmin(caller, 'restore to a device by its connection_info');
+  if (target !== undefined) refuseForeignPath(services, caller, target, params.project);
+  const made = await restoreBackup(services, { ...rest, target, name, connection_info });
+  return { job_id: made.job.id, backup_id: made.backup.id, target: made.target };
 }

@@ -11,10 +11,10 @@
  *   - no name such as /dev/sdb is trusted across two looks: names are used again by others.
  *  Knows nothing of volumes, jobs or the catalog: who calls keeps the record, shares attachments, and pins identities. */
 
+import type { Json } from '../../base/json.ts';
 import type { Tools } from './tools.ts';
 
-/** A JSON value, as the catalog keeps it. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+export type { Json } from '../../base/json.ts';
 
 /** What is asked for, in the connector's own words; it may hold secrets. */
 export type Connection = { readonly [key: string]: Json };

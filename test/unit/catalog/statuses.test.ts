@@ -8,7 +8,13 @@ import { AssertionFailure } from '../../../daemon/base/assert.ts';
 import type { Machine } from '../../../daemon/base/machine.ts';
 import { openLmdbCatalog } from '../../../daemon/catalog/lmdb-catalog.ts';
 import type { VolumeRecord } from '../../../daemon/catalog/records.ts';
-import { backupStatus, jobStatus, snapshotStatus, volumeStatus } from '../../../daemon/catalog/statuses.ts';
+import {
+  attachmentStatus,
+  backupStatus,
+  jobStatus,
+  snapshotStatus,
+  volumeStatus,
+} from '../../../daemon/catalog/statuses.ts';
 import { temporaryFolder } from '../../support/repository.ts';
 
 const machines: readonly [string, Machine<string>][] = [
@@ -16,6 +22,7 @@ const machines: readonly [string, Machine<string>][] = [
   ['volume', volumeStatus],
   ['snapshot', snapshotStatus],
   ['job', jobStatus],
+  ['attachment', attachmentStatus],
 ];
 
 const reachable = (rules: Machine<string>, from: readonly string[]): Set<string> => {
@@ -32,7 +39,17 @@ test.each(machines)('every status of a %s is reached from a beginning', (_, rule
 });
 
 /** Statuses in which something is under way: nothing may stay in them for ever. */
-const passing = ['creating', 'restoring', 'deleting', 'backing-up', 'restoring-backup', 'queued', 'running'];
+const passing = [
+  'creating',
+  'restoring',
+  'deleting',
+  'backing-up',
+  'restoring-backup',
+  'queued',
+  'running',
+  'attaching',
+  'detaching',
+];
 
 test.each(machines)('no %s is stuck in the middle of something', (_, rules) => {
   for (const status of rules.statuses.filter((one) => passing.includes(one))) {

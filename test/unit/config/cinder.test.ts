@@ -155,6 +155,9 @@ test('options of the backup service become the settings of Basalt', () => {
       'backup_enable_progress_timer = False',
       'backup_timer_interval = 60',
       'backup_service_inithost_offload = 0',
+      'use_multipath_for_image_xfer = False',
+      'enforce_multipath_for_image_xfer = True',
+      'num_volume_device_scan_tries = 5',
     ),
   ).toEqual({
     state_dir: '/srv/cinder',
@@ -171,6 +174,9 @@ test('options of the backup service become the settings of Basalt', () => {
     enable_progress_timer: false,
     progress_interval: 60,
     offload_recovery: false,
+    use_multipath: false,
+    enforce_multipath: true,
+    num_volume_device_scan_tries: 5,
   });
 });
 

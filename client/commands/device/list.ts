@@ -1,0 +1,25 @@
+/** `basaltctl device list`: what is attached. */
+
+import type { Command } from 'commander';
+import { deviceTitles } from '../../output/titles.ts';
+import { defined } from '../../session.ts';
+import { inSession, verb } from '../../verb.ts';
+
+export function addDeviceList(noun: Command): void {
+  verb(noun, 'list', {
+    summary: 'Lists the devices that are attached, and over which paths',
+    details:
+      'Volumes of storages are attached for as long as a job or the operator uses them. Status "error": detaching failed and something is left; "stale": a daemon that has ended left it. -f json has the state of each path.',
+    examples: ['basaltctl device list', 'basaltctl device list --stale -f json'],
+    exits: [],
+  })
+    .option('--stale', 'only what something is left of, and nobody uses')
+    .action(
+      inSession(async (session, { stale }: { stale?: boolean }) => {
+        const { devices } = await session.call('device.list', defined({ stale }));
+        const initial = ['id', 'url', 'status', 'device', 'size_bytes', 'names', 'users'];
+        await session.list(devices, { titles: deviceTitles, initial });
+        if (devices.length === 0) session.note(stale ? 'Nothing is left over.' : 'Nothing is attached.');
+      }),
+    );
+}

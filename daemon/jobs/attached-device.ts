@@ -1,0 +1,152 @@
+/** A device that a job needs attached: as a source, as a target, or to be looked at.
+ *
+ *    attachFor ─▶ hold ─▶ source | target, that look at the device again before they count ─▶ endHold
+ *
+ *  Promises: what a volume is, is learned when it is attached first, and every later device is compared with that; a device that has
+ *  become another one ends the job, and nothing is committed of it. A job that goes on at the next start of the daemon leaves the
+ *  device attached for itself: only so nothing can have been written to it meanwhile without a trace. */
+
+import { fstat } from 'node:fs';
+import { promisify } from 'node:util';
+import { Fault, toFault } from '../base/faults.ts';
+import type { StoredIdentity, VolumeRecord } from '../catalog/records.ts';
+import type { Observation } from '../devices/connect/connector.ts';
+import type { RemoteLocation } from '../devices/connect/connectors.ts';
+import type { Source, Target } from '../devices/device.ts';
+import { deviceNumber } from '../devices/locate.ts';
+import type { Hold } from './attachments/attachments.ts';
+import { identityIn, viewOf } from './attachments/seen.ts';
+import type { JobContext } from './job-order.ts';
+import type { Services } from './services.ts';
+
+type Parts = Pick<Services, 'attachments' | 'catalog'>;
+type Context = Pick<JobContext, 'id' | 'signal' | 'doing'>;
+
+export interface AttachOrder {
+  readonly location: RemoteLocation;
+  readonly access: 'read' | 'write';
+  /** The registered volume that it is. */
+  readonly volume: VolumeRecord | undefined;
+}
+
+export async function attachFor(services: Parts, context: Context, order: AttachOrder): Promise<Hold> {
+  const { location, access, volume } = order;
+  const { id, signal } = context;
+  context.doing('attaching', location.url);
+  try {
+    const hold = await services.attachments.acquire({
+      location,
+      access,
+      user: { kind: 'job', id },
+      wanted: volume?.identity ?? null,
+      signal,
+      note: (what) => context.doing('attaching', what),
+    });
+    if (volume !== undefined) await pinIdentity(services, volume.id, hold);
+    return hold;
+  } finally {
+    context.doing('starting', null);
+  }
+}
+
+/** Remembers what the volume is, for ever. What it is known by may only become more. */
+async function pinIdentity({ catalog }: Parts, volumeId: string, { found }: Hold): Promise<void> {
+  const identity = identityIn(viewOf(found));
+  const { sizeBytes: size_bytes } = found.identity;
+  await catalog.commit((changes) => {
+    const volume = catalog.get('volumes', volumeId);
+    if (volume === undefined || !isMore(identity, volume.identity)) return;
+    changes.put('volumes', { ...volume, identity, size_bytes });
+  });
+}
+
+const isMore = (found: StoredIdentity, known: StoredIdentity | null): boolean =>
+  known === null ||
+  (found.names.length > known.names.length && known.names.every((name) => found.names.includes(name)));
+
+/** For the end of the job. Who is cancelled does not wait until the device is gone. */
+export async function endHold(hold: Hold | undefined, { signal }: Pick<JobContext, 'signal'>): Promise<void> {
+  if (hold === undefined) return;
+  const goesOn = signal.aborted && toFault(signal.reason).code === 'INTERRUPTED';
+  if (goesOn) hold.keep();
+  else if (signal.aborted) void hold.release();
+  else await hold.release();
+}
+
+/** How often a device that is used for long is looked at. */
+const lookEveryMs = 30_000;
+
+/** Runs `use`, and looks at the device meanwhile: once it is another one, the use ends. That it does not answer is for who reads
+ *  and writes to find out. */
+export async function whileSame<T>(
+  hold: Hold | undefined,
+  signal: AbortSignal,
+  use: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (hold === undefined) return use(signal);
+  const wrong = new AbortController();
+  let looking = false;
+  const timer = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    const looked = hold.verify().then(
+      () => undefined,
+      (thrown: unknown) => {
+        if (thrown instanceof Fault && thrown.code === 'WRONG_DEVICE') wrong.abort(thrown);
+      },
+    );
+    void looked.finally(() => {
+      looking = false;
+    });
+  }, lookEveryMs);
+  try {
+    return await use(AbortSignal.any([signal, wrong.signal]));
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** The source behind the device of a hold, under the URL that people know: it counts as unchanged only if it is still the same. */
+export async function attachedSource(source: Source, hold: Hold | undefined): Promise<Source> {
+  if (hold === undefined) return source;
+  await requireDevice(hold, source.fd);
+  const checkUnchanged = async () => {
+    await source.checkUnchanged();
+    await requireDevice(hold, source.fd);
+  };
+  return { ...source, url: hold.url, checkUnchanged };
+}
+
+/** A snapshot of that device counts only if it is one of the device that was asked for. */
+export function snapshotOfAttached(source: Source, hold: Hold | undefined): Source {
+  if (hold === undefined) return source;
+  const checkUnchanged = async () => {
+    await source.checkUnchanged();
+    await hold.verify();
+  };
+  return { ...source, checkUnchanged };
+}
+
+/** The target behind the device of a hold: looked at before the first write, and before the restore counts as done. */
+export async function attachedTarget(target: Target, hold: Hold): Promise<Target> {
+  const found = await requireDevice(hold, target.fd);
+  const commit = async (before?: () => void) => {
+    await target.sync();
+    await requireDevice(hold, target.fd);
+    await target.commit(before);
+  };
+  return { ...target, url: hold.url, identity: lastingText(found) ?? target.identity, commit };
+}
+
+/** What is open is the device, and the device is what was asked for. */
+async function requireDevice(hold: Hold, fd: number): Promise<Observation> {
+  const stats = await promisify(fstat)(fd, { bigint: true });
+  return hold.verify(stats.isBlockDevice() ? deviceNumber(stats.rdev) : undefined);
+}
+
+/** Names of devices change when they are attached anew; what a restore began on must be known again. */
+function lastingText({ identity: { names, serial, sizeBytes } }: Observation): string | undefined {
+  const [lasting] = names;
+  if (lasting === undefined && serial === null) return undefined;
+  return `attached ${lasting ?? `serial ${serial}`} size ${sizeBytes}`;
+}

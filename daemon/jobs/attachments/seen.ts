@@ -1,0 +1,44 @@
+/** What is remembered of a look at a device, and whether another look shows the same one. Pure. */
+
+import type { AttachmentView, StoredIdentity } from '../../catalog/records.ts';
+import type { Observation } from '../../devices/connect/connector.ts';
+import { compareIdentity } from '../../devices/connect/identity.ts';
+import { wrongDevice } from '../../devices/connect/trouble.ts';
+
+export function viewOf({ device, number, map, identity, paths }: Observation): AttachmentView {
+  return {
+    device,
+    number,
+    map,
+    names: [...identity.names],
+    serial: identity.serial,
+    size_bytes: identity.sizeBytes,
+    block_bytes: identity.blockBytes,
+    paths: paths.map(({ device: path, number: of, via, state }) => ({
+      device: path,
+      number: of,
+      via,
+      state,
+    })),
+  };
+}
+
+export const identityIn = ({ names, serial }: AttachmentView): StoredIdentity => ({
+  names: [...names],
+  serial,
+});
+
+/** WRONG_DEVICE unless the device, and every path to it that says something of itself, is the one that was learned before. */
+export function requireSame(url: string, wanted: StoredIdentity, found: Observation): void {
+  const asked = compareIdentity(wanted, found.identity);
+  if (!asked.same) throw wrongDevice(url, asked.why);
+  for (const { via, identity } of found.paths) {
+    if (identity === null) continue;
+    const verdict = compareIdentity(wanted, identity);
+    if (!verdict.same) throw wrongDevice(url, `on the path ${via} ${verdict.why}`);
+  }
+}
+
+/** Numbers by which the device may be open: its own, and those of its paths. */
+export const numbersIn = ({ number, paths }: AttachmentView): readonly string[] =>
+  [number, ...paths.map((path) => path.number)].filter((one) => one !== null);

@@ -2,41 +2,27 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openLmdbCatalog } from '../../daemon/catalog/lmdb-catalog.ts';
-import { type BackupRecord, lacking } from '../../daemon/catalog/records.ts';
+import type { BackupRecord } from '../../daemon/catalog/records.ts';
 import { pageOf } from '../../daemon/control/listing.ts';
 import { methods } from '../../daemon/protocol/methods.ts';
+import { backupRecord } from '../support/records.ts';
 import { temporaryFolder } from '../support/repository.ts';
 
-const backup = (number: number, more: Partial<BackupRecord> = {}): BackupRecord => ({
-  ...lacking.backups,
-  id: `00000000-0000-4000-8000-${String(number * 7919).padStart(12, '0')}`,
-  repository: 'default',
-  name: `backup ${number % 3}`,
-  description: null,
-  status: 'available',
-  fail_reason: '',
-  volume_id: `volume ${number % 4}`,
-  volume_name: `name ${number % 4}`,
-  project_id: number % 5 === 0 ? 'other' : 'default',
-  size_bytes: (number * 104_729) % 1000,
-  parent_id: null,
-  is_incremental: false,
-  data_timestamp: new Date(number * 1000).toISOString(),
-  created_at: new Date(number * 1000).toISOString(),
-  updated_at: new Date(number * 1000).toISOString(),
-  metadata: {},
-  snapshot_id: null,
-  container: null,
-  availability_zone: null,
-  root_digest: null,
-  object_count: 0,
-  stored_bytes: 0,
-  new_bytes: 0,
-  zero_bytes: 0,
-  read_bytes: 0,
-  consistency: 'clean',
-  ...more,
-});
+const backup = (number: number, more: Partial<BackupRecord> = {}): BackupRecord => {
+  const at = new Date(number * 1000).toISOString();
+  return backupRecord({
+    id: `00000000-0000-4000-8000-${String(number * 7919).padStart(12, '0')}`,
+    name: `backup ${number % 3}`,
+    volume_id: `volume ${number % 4}`,
+    volume_name: `name ${number % 4}`,
+    project_id: number % 5 === 0 ? 'other' : 'default',
+    size_bytes: (number * 104_729) % 1000,
+    data_timestamp: at,
+    created_at: at,
+    updated_at: at,
+    ...more,
+  });
+};
 
 async function filled(count: number) {
   const folder = await temporaryFolder();

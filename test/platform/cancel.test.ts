@@ -3,9 +3,9 @@
 import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { codeOfCall, type Daemon, eventually } from '../support/daemon.ts';
-import { mountedExt4, run } from '../support/devices.ts';
+import { freeze, mountedExt4 } from '../support/devices.ts';
 import { addNoise, daemonForTest, expectRestores, MiB, sourceOf } from '../support/fault-world.ts';
 import { expectAtRest, untilByte } from '../support/resume-world.ts';
 import { firstDifference, noise } from '../support/volume-model.ts';
@@ -20,18 +20,6 @@ const cancelJob = (daemon: Daemon, job: string) =>
   cancelledWithinASecond(async () => {
     expect(await daemon.call('job.cancel', { job })).toMatchObject({ status: 'cancelled' });
   });
-
-/** Nothing on the file system can be written until `thaw`. */
-function freeze(folder: string): () => void {
-  let frozen = true;
-  run('fsfreeze', '--freeze', folder);
-  const thaw = () => {
-    if (frozen) run('fsfreeze', '--unfreeze', folder);
-    frozen = false;
-  };
-  onTestFinished(thaw);
-  return thaw;
-}
 
 const free = async (daemon: Daemon) =>
   (await daemon.call('status', {})).memory.leases.every(({ owner }) => !/^(backup|restore) /.test(owner));

@@ -4,9 +4,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Daemon, eventually } from '../support/daemon.ts';
-import { loopOver, mountAt, mountedExt4, run, sparseFile } from '../support/devices.ts';
+import { freeze, loopOver, mountAt, mountedExt4, run, sparseFile } from '../support/devices.ts';
 import { addNoise, daemonForTest, expectRestores, MiB } from '../support/fault-world.ts';
 import { expectAtRest, untilByte } from '../support/resume-world.ts';
 import { slowSource } from '../support/slow-source.ts';
@@ -14,18 +14,6 @@ import { firstDifference, noise } from '../support/volume-model.ts';
 
 const memoryLimit = '64MiB';
 const residentMax = (64 + 96) * MiB;
-
-/** Nothing on the file system can be written until it is thawed. */
-function freeze(folder: string): () => void {
-  let frozen = true;
-  run('fsfreeze', '--freeze', folder);
-  const thaw = () => {
-    if (frozen) run('fsfreeze', '--unfreeze', folder);
-    frozen = false;
-  };
-  onTestFinished(thaw);
-  return thaw;
-}
 
 async function within<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
   const begun = performance.now();

@@ -118,3 +118,15 @@ export async function runsOf(source: Source): Promise<string[]> {
   if (position !== source.sizeBytes) throw new Error(`the runs end at ${position}`);
   return runs;
 }
+
+/** Nothing on the file system can be written until the answer is called, or the test ends. */
+export function freeze(folder: string): () => void {
+  let frozen = true;
+  run('fsfreeze', '--freeze', folder);
+  const thaw = () => {
+    if (frozen) run('fsfreeze', '--unfreeze', folder);
+    frozen = false;
+  };
+  onTestFinished(thaw);
+  return thaw;
+}

@@ -4,6 +4,7 @@
 
 #include "fat-clusters.h"
 #include "fat-text.h"
+#include "text.h"
 
 namespace reader {
 
@@ -36,9 +37,9 @@ class EntrySet {
   FatStream Content() const { return {stream().Le32(20), (stream().U8(1) & 2) != 0, 0, size(), false}; }
   std::string Name() const {
     const size_t length = stream().U8(3);
-    std::vector<uint16_t> units;
+    std::u16string units;
     for (size_t at = 2 * kRecordBytes; at < raw_.size() && units.size() < length && raw_[at] == kName; at += kRecordBytes) {
-      for (size_t unit = 0; unit < kUnitsOfRecord && units.size() < length; ++unit) units.push_back(bytes().Le16(at + 2 + unit * 2));
+      for (size_t unit = 0; unit < kUnitsOfRecord && units.size() < length; ++unit) units += static_cast<char16_t>(bytes().Le16(at + 2 + unit * 2));
     }
     return UsableName(FromUtf16(units));
   }
@@ -95,8 +96,8 @@ class Exfat final : public FileSystem {
     try {
       clusters_->Records(root_, 0, [&](uint64_t, uint64_t, const Bytes& record) {
         if (record.U8(0) != kLabel) return record.U8(0) != 0;
-        std::vector<uint16_t> units;
-        for (size_t unit = 0; unit < std::min<size_t>(record.U8(1), 11); ++unit) units.push_back(record.Le16(2 + unit * 2));
+        std::u16string units;
+        for (size_t unit = 0; unit < std::min<size_t>(record.U8(1), 11); ++unit) units += static_cast<char16_t>(record.Le16(2 + unit * 2));
         about_.label = FromUtf16(units);
         return false;
       });

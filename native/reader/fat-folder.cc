@@ -3,6 +3,7 @@
 
 #include "fat-text.h"
 #include "fat-volume.h"
+#include "text.h"
 
 namespace reader {
 
@@ -28,7 +29,7 @@ class LongName {
       return;
     }
     static constexpr uint8_t places[kUnitsOfPart] = {1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30};
-    for (size_t unit = 0; unit < kUnitsOfPart; ++unit) units_[(number - 1) * kUnitsOfPart + unit] = raw.Le16(places[unit]);
+    for (size_t unit = 0; unit < kUnitsOfPart; ++unit) units_[(number - 1) * kUnitsOfPart + unit] = static_cast<char16_t>(raw.Le16(places[unit]));
     expected_ = number - 1;
   }
 
@@ -40,7 +41,7 @@ class LongName {
   // Empty where there is none, or it belongs to another entry.
   std::string TextFor(const Bytes& raw) const {
     if (units_.empty() || expected_ != 0 || check_ != SumOf(raw)) return {};
-    return FromUtf16({units_.begin(), std::find(units_.begin(), units_.end(), 0)});
+    return FromUtf16(std::u16string_view(units_).substr(0, units_.find(u'\0')));
   }
 
  private:
@@ -50,7 +51,7 @@ class LongName {
     return sum;
   }
 
-  std::vector<uint16_t> units_;
+  std::u16string units_;
   size_t expected_ = kPartsMax + 1;  // the part that has to come next; 0: all are there
   uint8_t check_ = 0;
 };

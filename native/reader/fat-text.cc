@@ -1,8 +1,10 @@
-// Names and times: see fat-text.h.
+// Names in code pages, and times: see fat-text.h.
 #include "fat-text.h"
 
 #include <algorithm>
 #include <array>
+
+#include "text.h"
 
 namespace reader {
 
@@ -32,25 +34,6 @@ uint8_t LowerOf437(uint8_t letter) {
   return letter;
 }
 
-void Put(std::string* out, uint32_t letter) {
-  auto rest = [&](unsigned shift) { *out += static_cast<char>(0x80 | ((letter >> shift) & 0x3f)); };
-  if (letter < 0x80) {
-    *out += static_cast<char>(letter);
-  } else if (letter < 0x800) {
-    *out += static_cast<char>(0xc0 | letter >> 6);
-    rest(0);
-  } else if (letter < 0x10000) {
-    *out += static_cast<char>(0xe0 | letter >> 12);
-    rest(6);
-    rest(0);
-  } else {
-    *out += static_cast<char>(0xf0 | letter >> 18);
-    rest(12);
-    rest(6);
-    rest(0);
-  }
-}
-
 // Days from 1970-01-01 to a day of the proleptic calendar.
 int64_t DaysTo(int64_t year, unsigned month, unsigned day) {
   static constexpr unsigned before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
@@ -61,34 +44,14 @@ int64_t DaysTo(int64_t year, unsigned month, unsigned day) {
 
 }  // namespace
 
-std::string FromUtf16(const std::vector<uint16_t>& units) {
-  std::string out;
-  for (size_t at = 0; at < units.size(); ++at) {
-    uint32_t letter = units[at];
-    if ((letter & 0xfc00) == 0xd800 && at + 1 < units.size() && (units[at + 1] & 0xfc00) == 0xdc00) {
-      letter = 0x10000 + ((letter & 0x3ff) << 10) + (units[++at] & 0x3ff);
-    }
-    Put(&out, letter);
-  }
-  return out;
-}
-
 std::string FromPage437(std::string_view bytes, bool lower) {
   std::string out;
   for (char byte : bytes) {
     auto letter = static_cast<uint8_t>(byte);
     if (lower) letter = LowerOf437(letter);
-    Put(&out, letter < 0x80 ? letter : kPage437[letter - 0x80]);
+    PutLetter(&out, letter < 0x80 ? letter : kPage437[letter - 0x80]);
   }
   return out;
-}
-
-std::string UsableName(std::string name) {
-  for (char& letter : name) {
-    if (letter == '/' || letter == '\0') letter = '_';
-  }
-  if (name.empty() || name == "." || name == "..") name += '_';
-  return name;
 }
 
 Time FromDos(uint16_t date, uint16_t time) {

@@ -4,12 +4,8 @@
 
 namespace reader {
 
-// UTF-8 of UTF-16. Halves of a pair that stand alone become the three bytes that their number would have.
-std::string FromUtf16(const std::vector<uint16_t>& units);
 // UTF-8 of a name in code page 437, the one that Linux takes where nobody names another. `lower`: as its bits of case ask.
 std::string FromPage437(std::string_view bytes, bool lower);
-// A name that no path can be confused by: what can't be a name on Linux is written with "_".
-std::string UsableName(std::string name);
 // Date and time of day as DOS packs them, taken as UTC; what can't be becomes the nearest that can.
 Time FromDos(uint16_t date, uint16_t time);
 // The id of a volume as people write it.

@@ -5,7 +5,7 @@ namespace reader {
 
 namespace {
 
-constexpr Open kReaders[] = {OpenExt, OpenXfs, OpenFat, OpenExfat};
+constexpr Open kReaders[] = {OpenExt, OpenXfs, OpenNtfs, OpenFat, OpenExfat};
 
 }  // namespace
 

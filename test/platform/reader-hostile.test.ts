@@ -17,6 +17,7 @@ import { Fault } from '../../daemon/base/faults.ts';
 import { type Reader, ReaderRefusal } from '../../daemon/view/browse/reader.ts';
 import type { FileAttributes } from '../../daemon/view/browse/wire.ts';
 import { folderForTest, loopOver, run, sparseFile } from '../support/devices.ts';
+import { fillCompressed, mountedNtfs } from '../support/ntfs-images.ts';
 import { filesIn, openReader } from '../support/reader-images.ts';
 
 const MiB = 2 ** 20;
@@ -68,6 +69,7 @@ test.each([
   ['vfat', ['-F', '16', '-s', '1'], 24],
   ['vfat', ['-F', '32', '-s', '1'], 40],
   ['exfat', ['-c', '512'], 24],
+  ['ntfs', ['-c', '1024'], 24],
 ] as const)(
   'bits that flipped in %s made with %j never end a reader',
   { timeout: 120_000 },
@@ -112,6 +114,13 @@ test.each([
       const mount = folderForTest();
       run('mount.exfat-fuse', loopOver(image), mount);
       run('cp', '-r', `${content}/a`, `${content}/large`, mount);
+      run('umount', mount);
+    } else if (kind === 'ntfs') {
+      run('mkntfs', '-F', '-q', ...options, image);
+      const mount = mountedNtfs(image, 'compression');
+      run('cp', '-r', `${content}/a`, `${content}/large`, mount);
+      fillCompressed(`${mount}/packed`);
+      symlinkSync('large', `${mount}/link`);
       run('umount', mount);
     } else run(`mkfs.${kind}`, '-q', '-F', ...options, '-d', content, image);
     const whole = readFileSync(image);

@@ -14,7 +14,7 @@ export function addFileList(noun: Command): void {
   verb(noun, 'list', {
     summary: 'Lists a folder inside a backup, without mounting anything',
     details:
-      'ext2, ext3, ext4 and xfs are read by a process that has no rights but to read the image. Of a disk with several\npartitions, name one with --partition.',
+      'ext2, ext3, ext4, xfs, FAT, exFAT and NTFS are read by a process that has no rights but to read the image. Of a disk\nwith several partitions, name one with --partition.',
     examples: ['basaltctl file list monday /etc', 'basaltctl file list monday / --partition 2 -f json'],
     exits: [65, 66, 74],
   })

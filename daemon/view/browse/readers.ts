@@ -17,7 +17,7 @@ interface Held {
 }
 
 /** Kinds of file systems that the reader knows, by blkid's words. */
-const kinds: ReadonlySet<string> = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'vfat', 'exfat']);
+const kinds: ReadonlySet<string> = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'vfat', 'exfat', 'ntfs']);
 
 export interface ReadersParts {
   readonly program: string;

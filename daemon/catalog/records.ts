@@ -63,6 +63,8 @@ export interface SnapshotRecord {
   /** Made by Basalt, and removed by it; or made by somebody else, and only known. */
   readonly made_by: SnapshotMadeBy;
   readonly evidence: Evidence | null;
+  /** How it is attached; absent or null: it is on this host. */
+  readonly connection?: StoredConnection | null;
 }
 
 /** A repository beside the one of the settings. Its id is its name. */

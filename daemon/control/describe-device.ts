@@ -4,6 +4,7 @@
 
 import { toFault } from '../base/faults.ts';
 import type { AttachmentRecord } from '../catalog/records.ts';
+import type { Stray } from '../jobs/attachments/strays.ts';
 import type { Services } from '../jobs/services.ts';
 import type { DeviceValue, FaultValue } from '../protocol/values.ts';
 
@@ -14,8 +15,36 @@ const lookLimitMs = 5_000;
 export async function listDevices(services: Parts, stale: boolean): Promise<DeviceValue[]> {
   const records = services.attachments.list();
   const wanted = stale ? records.filter(({ status }) => status === 'error' || status === 'stale') : records;
-  return Promise.all(wanted.map((record) => showDevice(services, record)));
+  const shown = await Promise.all(wanted.map((record) => showDevice(services, record)));
+  if (!stale) return shown;
+  return [...shown, ...(await services.attachments.strays(lookLimitMs)).map(strayValue)];
 }
+
+/** Of what has no record only little is known. */
+const strayValue = ({ id, url, kind, what }: Stray): DeviceValue => ({
+  id,
+  url,
+  kind,
+  status: 'stale',
+  access: 'read',
+  device: null,
+  number: null,
+  map: null,
+  size_bytes: null,
+  block_bytes: null,
+  names: [],
+  serial: null,
+  paths: [],
+  users: [],
+  waiting_for: null,
+  created_at: '',
+  updated_at: '',
+  fault: {
+    code: 'DEVICE_LEFT',
+    message: `Found what an attachment of "${url}" has left that nobody has a record of: ${what}`,
+    hint: `Clear it away with: basaltctl device detach ${id}`,
+  },
+});
 
 export async function showDevice({ attachments }: Parts, record: AttachmentRecord): Promise<DeviceValue> {
   const looked = await attachments.look(record.id, lookLimitMs).then(

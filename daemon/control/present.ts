@@ -27,7 +27,7 @@ export const presentListedVolume = (record: VolumeRecord): VolumeValue => ({
 });
 
 export function presentSnapshot(record: SnapshotRecord): SnapshotValue {
-  const { evidence, ...rest } = record;
+  const { evidence, connection: _, ...rest } = record;
   return { ...rest, size: sizeInGiB(record.size_bytes), consistency_evidence: evidence };
 }
 

@@ -32,7 +32,7 @@ export interface AttachOrder {
 export async function attachFor(services: Parts, context: Context, order: AttachOrder): Promise<Hold> {
   const { location, access, volume } = order;
   const { id, signal } = context;
-  context.doing('attaching', location.url);
+  context.doing(`attaching ${location.url}`);
   try {
     const hold = await services.attachments.acquire({
       location,
@@ -40,12 +40,12 @@ export async function attachFor(services: Parts, context: Context, order: Attach
       user: { kind: 'job', id },
       wanted: volume?.identity ?? null,
       signal,
-      note: (what) => context.doing('attaching', what),
+      note: (what) => context.doing(`attaching: ${what}`),
     });
     if (volume !== undefined) await pinIdentity(services, volume.id, hold);
     return hold;
   } finally {
-    context.doing('starting', null);
+    context.doing('starting');
   }
 }
 
@@ -114,8 +114,18 @@ export async function attachedSource(source: Source, hold: Hold | undefined): Pr
     await source.checkUnchanged();
     await requireDevice(hold, source.fd);
   };
-  return { ...source, url: hold.url, checkUnchanged };
+  const evidence = async () => {
+    const here = await source.evidence();
+    // Of a file that another host serves this one knows no more than that it did not write to it.
+    if (!isHere(hold) || here === undefined) return undefined;
+    return { ...here, text: `attachment ${hold.id} ${here.text}` };
+  };
+  return { ...source, url: hold.url, checkUnchanged, evidence };
 }
+
+/** Whether what is attached is a device of this host. A file in a share or behind a bridge is there only while it is attached: what
+ *  is made beside it would be lost with the mount. */
+export const isHere = ({ found }: Hold): boolean => found.number !== null;
 
 /** A snapshot of that device counts only if it is one of the device that was asked for. */
 export function snapshotOfAttached(source: Source, hold: Hold | undefined): Source {

@@ -80,6 +80,7 @@ async function probeSource(
   { snapshot, volume, source: url }: BackupSubject,
   force: boolean,
 ): Promise<number> {
+  if ((snapshot?.connection ?? null) !== null) return snapshot?.size_bytes ?? 0;
   if (snapshot !== undefined) {
     const kept = await openKeptSnapshot(services, snapshot);
     await kept.close();

@@ -23,7 +23,7 @@ import { giveBack, occupiedBy } from './backup-plan.ts';
 import { type BackupSource, openBackupSource, whileWatched } from './backup-source.ts';
 import type { KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
-import { volumeLocation } from './locations.ts';
+import { storedLocation } from './locations.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type BackupPlan = Extract<JobPlan, { kind: 'backup' }>;
@@ -160,10 +160,17 @@ async function holdOf(
   backup: BackupRecord,
   volume: VolumeRecord,
 ): Promise<Hold | undefined> {
-  if (backup.snapshot_id !== null) return undefined;
-  const location = volumeLocation(services.connectors, volume);
+  const { snapshot_id: id } = backup;
+  const snapshot = id === null ? undefined : services.catalog.get('snapshots', id);
+  if (id !== null && (snapshot?.connection ?? null) === null) return undefined;
+  const { source, connection = null } = snapshot ?? volume;
+  const location = storedLocation(services.connectors, { source, connection });
   if (location.where === 'here') return undefined;
-  return attachFor(services, context, { location, access: 'read', volume });
+  return attachFor(services, context, {
+    location,
+    access: 'read',
+    volume: snapshot === undefined ? volume : undefined,
+  });
 }
 
 /** The manifest, where there is one already. */

@@ -8,7 +8,7 @@ import type { Source } from '../devices/device.ts';
 import type { ReadableSnapshot } from '../devices/snapshots/maker.ts';
 import { openSource } from '../devices/source.ts';
 import type { Evidence } from '../format/manifest.ts';
-import { attachedSource, snapshotOfAttached } from './attached-device.ts';
+import { attachedSource, isHere, snapshotOfAttached } from './attached-device.ts';
 import type { Hold } from './attachments/attachments.ts';
 import { consistencyOf } from './consistency.ts';
 import type { JobContext } from './job-order.ts';
@@ -46,17 +46,14 @@ export async function openBackupSource(
   order: SourceOrder,
 ): Promise<BackupSource> {
   const { backup, volume, hold, force } = order;
-  if (backup.snapshot_id !== null) return openKept(services, backup.snapshot_id);
+  if (backup.snapshot_id !== null) return openKept(services, backup.snapshot_id, hold);
   const earlier = await reopenTemporary(services, context, backup);
   if (earlier !== undefined) return closable(earlier, hold);
   const device = hold?.found.device ?? volume.source;
   const source = await openSource(services, device, { force });
   const used_by = [...source.usedBy];
   if (used_by.length === 0) return openedAs(source, hold, { read_from: 'source', used_by, hooks: [] });
-  const frozen = await openTemporary(services, context, order, source).catch(async (thrown: unknown) => {
-    await source.close();
-    throw thrown;
-  });
+  const frozen = await openFrozen(services, context, order, source);
   if (typeof frozen !== 'string') {
     await source.close();
     return closable(frozen, hold);
@@ -66,6 +63,20 @@ export async function openBackupSource(
 }
 
 const reasonLengthMax = 500;
+
+/** Or why there can be none. */
+async function openFrozen(
+  services: Parts,
+  context: Context,
+  order: SourceOrder,
+  source: Source,
+): Promise<TemporarySnapshot | string> {
+  if (order.hold !== undefined && !isHere(order.hold)) return 'its bytes are served by another host';
+  return openTemporary(services, context, order, source).catch(async (thrown: unknown) => {
+    await source.close();
+    throw thrown;
+  });
+}
 
 async function openedAs(source: Source, hold: Hold | undefined, evidence: Evidence): Promise<BackupSource> {
   try {
@@ -90,7 +101,7 @@ const closable = (temporary: TemporarySnapshot, hold: Hold | undefined): BackupS
   close: () => temporary.source.close(),
 });
 
-async function openKept(services: Parts, id: string): Promise<BackupSource> {
+async function openKept(services: Parts, id: string, hold: Hold | undefined): Promise<BackupSource> {
   const record = services.catalog.get('snapshots', id);
   if (record === undefined) throw new Fault('SNAPSHOT_UNKNOWN', `Cannot find snapshot "${id}"`);
   const { name, evidence: made } = record;
@@ -103,7 +114,13 @@ async function openKept(services: Parts, id: string): Promise<BackupSource> {
     made === null
       ? `as snapshot "${name}" is, which was registered`
       : consistencyOf(evidence, `snapshot "${name}"`);
-  return { ...(await openKeptSnapshot(services, record)), evidence, consistency };
+  const kept = await openKeptSnapshot(services, record, hold?.found.device);
+  try {
+    return { ...kept, source: await attachedSource(kept.source, hold), evidence, consistency };
+  } catch (thrown) {
+    await kept.close();
+    throw thrown;
+  }
 }
 
 /** Runs `read`, and looks after the snapshot meanwhile: once it is lost, the reading ends with the reason. */

@@ -102,13 +102,27 @@ export function detachDevice(
   reference: string,
   { project, force }: { readonly project: string; readonly force: boolean },
 ): Promise<JobRecord> {
+  if (reference.startsWith('stray-')) return clearStray(services, reference, project);
   const { id, url } = findAttachment(services, reference, project);
   return services.jobs.submit({
     kind: 'detach',
     ...ofDevice(project),
     run: async (context) => {
-      context.doing('detaching', url);
-      await services.attachments.detach(id, force, (what) => context.doing('detaching', what));
+      context.doing(`detaching ${url}`);
+      await services.attachments.detach(id, force, (what) => context.doing(`detaching: ${what}`));
+      return { attachment_id: id, url };
+    },
+  });
+}
+
+/** What connectors have found that nobody has a record of. */
+function clearStray(services: Services, reference: string, project: string): Promise<JobRecord> {
+  return services.jobs.submit({
+    kind: 'detach',
+    ...ofDevice(project),
+    run: async (context) => {
+      context.doing(`clearing ${reference} away`);
+      const { id, url } = await services.attachments.clearStray(reference);
       return { attachment_id: id, url };
     },
   });
@@ -120,8 +134,8 @@ export function rescanDevice(services: Services, reference: string, project: str
     kind: 'rescan',
     ...ofDevice(project),
     run: async (context) => {
-      context.doing('rescanning', url);
-      const note = (what: string) => context.doing('rescanning', what);
+      context.doing(`rescanning ${url}`);
+      const note = (what: string) => context.doing(`rescanning: ${what}`);
       const { seen } = await services.attachments.rescan(id, context.signal, note);
       const paths = (seen?.paths ?? []).map((path) => ({ ...path }));
       return { attachment_id: id, url, size_bytes: seen?.size_bytes ?? 0, paths };

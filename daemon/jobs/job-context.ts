@@ -32,9 +32,9 @@ export function contextOf(live: Live, catalog: Catalog, alive: () => void): JobC
       alive();
       live.wait(what);
     },
-    doing: (phase, waitingFor) => {
+    doing: (phase) => {
       alive();
-      live.doing(phase, waitingFor);
+      live.doing(phase);
     },
     started: () => {
       live.wait(null);

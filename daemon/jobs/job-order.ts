@@ -18,8 +18,8 @@ export interface JobContext {
   readonly progress: (done: { bytesDone: number; bytesTotal: number; phase: string }) => void;
   /** Says what the job waits for; null: it goes on. */
   readonly waitFor: (what: string | null) => void;
-  /** Says what the job does before its copy begins, and what it waits for; null: nothing. */
-  readonly doing: (phase: string, waitingFor: string | null) => void;
+  /** Says in a phrase what the job does before its copy begins, or in place of one. */
+  readonly doing: (phase: string) => void;
   /** Durably running, before anything is done that could bring the daemon down. */
   readonly started: () => Promise<void>;
   /** Remembers, durably, how far the job can be taken up again. */

@@ -18,9 +18,11 @@ export interface KeptSnapshot {
 export async function openKeptSnapshot(
   services: Pick<Services, 'native' | 'snapshots'>,
   { name, made_by, source: url }: SnapshotRecord,
+  /** Where it is, if it had to be attached. */
+  device = url,
 ): Promise<KeptSnapshot> {
   if (made_by === 'operator') {
-    const source = await openSource(services, url, { force: true });
+    const source = await openSource(services, device, { force: true });
     return { source, snapshot: undefined, close: () => source.close() };
   }
   const { maker, place } = services.snapshots.at(made_by, url);

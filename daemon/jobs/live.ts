@@ -72,11 +72,11 @@ export class Live {
     this.tell();
   }
 
-  doing(phase: string, waitingFor: string | null): void {
+  doing(phase: string): void {
     if (this.left) return;
     if (this.record.status === 'queued') this.move('running');
     this.phase = phase;
-    this.waitingFor = waitingFor;
+    this.waitingFor = null;
     this.tell();
   }
 

@@ -8,7 +8,7 @@ import type { Connectors, Location, RemoteLocation } from '../devices/connect/co
 /** What a caller names: a URL or path, or a connection_info document. */
 export interface GivenLocation {
   readonly source: string | undefined;
-  readonly connection_info: unknown;
+  readonly connection_info?: unknown;
 }
 
 /** INVALID_ARGUMENT, also where both are given or none. */

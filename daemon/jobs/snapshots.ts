@@ -10,8 +10,10 @@ import { jobStatus, snapshotStatus } from '../catalog/statuses.ts';
 import { describeDevice } from '../devices/describe.ts';
 import type { Source } from '../devices/device.ts';
 import { openSource } from '../devices/source.ts';
+import { attachFor, isHere } from './attached-device.ts';
 import { requireIdleSnapshot } from './backup-plan.ts';
 import { findSnapshot, findVolume } from './find.ts';
+import { givenLocation, storedOf, volumeLocation } from './locations.ts';
 import { type Services, timestamp } from './services.ts';
 import { hookSubjectOf, takeSnapshot } from './take-snapshot.ts';
 
@@ -23,7 +25,9 @@ export interface SnapshotOrder {
 
 export interface RegisterOrder extends SnapshotOrder {
   readonly name: string;
-  readonly source: string;
+  readonly source: string | undefined;
+  /** In place of a URL. */
+  readonly connection_info?: unknown;
   /** When it was taken; absent: now. */
   readonly created_at: string | undefined;
 }
@@ -31,12 +35,18 @@ export interface RegisterOrder extends SnapshotOrder {
 /** Makes a snapshot known that somebody else has made. */
 export async function addSnapshot(services: Services, order: RegisterOrder): Promise<SnapshotRecord> {
   const volume = findVolume(services.catalog, order.volume, order.project);
-  const { url, sizeBytes } = await describeDevice(order.source);
-  if (url === volume.source) {
-    throw new Fault(
-      'INVALID_ARGUMENT',
-      `Cannot add "${order.source}" as a snapshot: it is the volume itself`,
-    );
+  const { connectors, attachments } = services;
+  const location = givenLocation(connectors, order);
+  const own = volumeLocation(connectors, volume);
+  const isAttached = location.where === 'attached';
+  const same =
+    isAttached && own.where === 'attached' && attachments.keyOf(location) === attachments.keyOf(own);
+  // What has to be attached takes its time: its backup finds out how large it is.
+  const { url, sizeBytes } = isAttached
+    ? { url: location.url, sizeBytes: volume.size_bytes }
+    : await describeDevice(location.url);
+  if (same || url === volume.source) {
+    throw new Fault('INVALID_ARGUMENT', `Cannot add "${url}" as a snapshot: it is the volume itself`);
   }
   const now = timestamp(services.clock);
   const created_at = order.created_at === undefined ? now : new Date(order.created_at).toISOString();
@@ -46,6 +56,7 @@ export async function addSnapshot(services: Services, order: RegisterOrder): Pro
   return register(services, {
     ...emptyRecord(volume, order.name),
     source: url,
+    connection: isAttached ? storedOf(location) : null,
     status: snapshotStatus.begin('available'),
     size_bytes: sizeBytes,
     created_at,
@@ -65,12 +76,28 @@ export async function createSnapshot(
       `Cannot make a snapshot of volume "${volume.name}": it is being restored to`,
     );
   }
-  const source = await openSource(services, volume.source, { force: true });
+  const empty = emptyRecord(volume, order.name);
+  const hold = await holdOf(services, volume, empty.id, signal);
   try {
-    return await createFrom(services, emptyRecord(volume, order.name), volume, source, signal);
+    if (hold !== undefined && !isHere(hold))
+      throw unsupported(volume, 'its bytes are served by another host');
+    const source = await openSource(services, hold?.found.device ?? volume.source, { force: true });
+    try {
+      return await createFrom(services, empty, volume, source, signal);
+    } finally {
+      await source.close();
+    }
   } finally {
-    await source.close();
+    await hold?.release();
   }
+}
+
+/** The device under the volume, where it has to be attached. */
+async function holdOf(services: Services, volume: VolumeRecord, id: string, signal: AbortSignal) {
+  const location = volumeLocation(services.connectors, volume);
+  if (location.where === 'here') return undefined;
+  const context = { id, signal, doing: () => undefined };
+  return attachFor(services, context, { location, access: 'read', volume });
 }
 
 async function createFrom(
@@ -120,6 +147,7 @@ function emptyRecord(volume: VolumeRecord, name: string | undefined): SnapshotRe
     project_id: volume.project_id,
     volume_id: volume.id,
     source: volume.source,
+    connection: null,
     status: snapshotStatus.begin('creating'),
     size_bytes: 0,
     created_at: '',

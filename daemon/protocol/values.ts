@@ -27,7 +27,8 @@ export interface DeviceValue {
   /** Without secrets. */
   url: string;
   kind: string;
-  /** "attaching", "attached", "detaching"; "error": something is left of it; "stale": of a daemon that has ended. */
+  /** "attaching", "attached", "detaching"; "error": something is left of it; "stale": of a daemon that has ended, or without a record
+   *  (its id begins with "stray-" then). */
   status: string;
   access: string;
   device: string | null;

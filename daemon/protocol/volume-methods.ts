@@ -69,7 +69,8 @@ export const volumeMethods = {
     params: z.strictObject({
       volume: shape.reference,
       name: shape.name,
-      source: shape.location,
+      source: shape.location.optional(),
+      connection_info: shape.connectionInfo.optional(),
       created_at: z.iso.datetime({ offset: true }).optional().describe('when it was taken; absent: now'),
       ...inProject,
     }),

@@ -34,8 +34,8 @@ export const steps = [
 ] as const;
 export type Step = (typeof steps)[number];
 
-const textIn = (connection: Connection, key: string): string => {
-  const value = connection[key];
+const textIn = (values: Connection, key: string): string => {
+  const value = values[key];
   return typeof value === 'string' ? value : '';
 };
 const nameIn = (connection: Connection): string => textIn(connection, 'name');
@@ -111,11 +111,21 @@ export class FakeStorage {
       },
       observe: (connection, _, context) => observe(connection, context),
       rescan: async (connection, built, context) => ({ ...(await observe(connection, context)), built }),
+      leftovers: async (known) => {
+        const ours = new Set(known.map((built) => `session-${textIn(built, 'session')}`));
+        return this.left()
+          .filter((name) => name.startsWith('session-') && !ours.has(name))
+          .map((name) => ({
+            what: name,
+            connection: { portal: 'portal', name: 'unknown' },
+            built: { session: name.slice('session-'.length) },
+          }));
+      },
       detach: async (connection, built, context) => {
         try {
           if (built['disk'] !== undefined)
             await step('delete', context, () => rmSync(image(connection), { force: true }));
-          await step('logout', context, () => rmSync(session(context.id), { force: true }));
+          await step('logout', context, () => rmSync(session(textIn(built, 'session')), { force: true }));
         } catch (thrown) {
           throw deviceLeft(nameIn(connection), this.left(), String(thrown));
         }

@@ -1,6 +1,7 @@
 /** `basaltctl snapshot add`: makes a frozen copy of a volume known. */
 
 import type { Command } from 'commander';
+import { readLocation } from '../../connection-info.ts';
 import { toSource } from '../../location.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
@@ -18,13 +19,14 @@ export function addSnapshotAdd(noun: Command): void {
   })
     .argument('<VOLUME>', 'name or id')
     .argument('<NAME>', 'name of the snapshot')
-    .argument('<SOURCE>', 'path or URL; a relative path is made absolute')
+    .argument('<SOURCE>', 'path or URL; or @FILE with a connection_info of Cinder, @- for standard input')
     .option('--created-at <TIME>', 'when it was taken: 2026-11-20T23:00:00Z')
     .action(
       inSession(
         async (session, options: { createdAt?: string }, volume: string, name: string, source: string) => {
           const created_at = options.createdAt;
-          const params = { volume, name, source: toSource(source), ...defined({ created_at }) };
+          const { url, connection_info } = await readLocation(toSource(source));
+          const params = { volume, name, ...defined({ source: url, connection_info, created_at }) };
           await session.one(await session.call('snapshot.add', { ...params, ...session.inProject }));
         },
       ),

@@ -10,8 +10,8 @@ export const snapshotHandlers = ({
 }: HandlerParts): Some<
   'snapshot.add' | 'snapshot.create' | 'snapshot.list' | 'snapshot.show' | 'snapshot.remove'
 > => ({
-  'snapshot.add': async ({ volume, name, source, created_at, project }) =>
-    presentSnapshot(await addSnapshot(services, { volume, name, source, created_at, project })),
+  'snapshot.add': async ({ source, created_at, ...params }) =>
+    presentSnapshot(await addSnapshot(services, { ...params, source, created_at })),
   'snapshot.create': async ({ volume, name, project }, caller) =>
     presentSnapshot(await createSnapshot(services, { volume, name, project }, caller.signal)),
   'snapshot.list': async ({ volume, all_projects, project }, caller) => {

@@ -159,9 +159,6 @@ export interface Connector {
   rescan(connection: Connection, built: Built, context: ConnectContext): Promise<Attached>;
   /** Leaves nothing behind of what was built, or throws DEVICE_LEFT with what is left. */
   detach(connection: Connection, built: Built, context: ConnectContext): Promise<void>;
-  /** A connection to the same device frozen: its attach makes a temporary snapshot of it (by a name that has `id` in it), its detach
-   *  removes it. Absent: it can't be done. Where it can't just now the attach fails with SNAPSHOT_UNSUPPORTED, and nothing is left. */
-  frozen?(connection: Connection, id: string): Connection;
-  /** What is surely of our making, and in none of `known`. */
+  /** What is surely of our making, and in none of `known`. Changes nothing; `journal` and `folder` are not for it. */
   leftovers?(known: readonly Built[], context: ConnectContext): Promise<readonly Leftover[]>;
 }

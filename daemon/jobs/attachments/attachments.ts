@@ -22,6 +22,7 @@ import type { Observation } from '../../devices/connect/connector.ts';
 import type { RemoteLocation } from '../../devices/connect/connectors.ts';
 import { attachFailed, deviceBusy, deviceLeft, deviceUnknown } from '../../devices/connect/trouble.ts';
 import { numbersIn, requireSame, viewOf } from './seen.ts';
+import { clearStray, findStrays, type Stray, type StrayParts } from './strays.ts';
 import { type AttachmentParts, Work } from './work.ts';
 
 export interface AcquireOrder {
@@ -156,6 +157,20 @@ export class Attachments {
   async look(id: string, limitMs: number): Promise<AttachmentView | undefined> {
     const record = this.get(id);
     return record.status === 'attached' ? viewOf(await this.#work.observe(record, limitMs)) : undefined;
+  }
+
+  /** What is left without a record. */
+  strays(limitMs: number): Promise<Stray[]> {
+    return findStrays(this.#strayParts, limitMs);
+  }
+
+  clearStray(id: string): Promise<Stray> {
+    return clearStray(this.#strayParts, id, this.#parts.policy.timeoutMs);
+  }
+
+  get #strayParts(): StrayParts {
+    const context = (id: string, limitMs: number) => this.#work.hostContext(id, limitMs);
+    return { connectors: this.#parts.connectors, records: () => this.list(), context };
   }
 
   /** A job has ended: where it never took up what an earlier run had attached, nobody else lets that go. */

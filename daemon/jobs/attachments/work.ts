@@ -106,7 +106,7 @@ export class Work {
     if (signal.aborted) return toFault(signal.reason);
     if (!limit.aborted || (thrown instanceof Fault && thrown.code !== 'TOOL_FAILED')) return toFault(thrown);
     const last = this.notes.get(id);
-    const waited = last === undefined ? '' : `, waiting for ${last}`;
+    const waited = last === undefined ? '' : `; its last step was: ${last}`;
     const seconds = this.#parts.policy.timeoutMs / 1000;
     return attachFailed(url, `it was not there within ${seconds} s${waited}`);
   }
@@ -180,9 +180,25 @@ export class Work {
     return this.#parts.catalog.get('attachments', record.id) ?? record;
   }
 
+  /** For looks at the host as a whole: without a record, and so without a journal. */
+  hostContext(id: string, limitMs: number): ConnectContext {
+    const journal = () => Promise.reject(new Error('what has no record makes nothing'));
+    return this.#contextOf({ id, access: 'read' }, AbortSignal.timeout(limitMs), silent, journal);
+  }
+
   #context(record: AttachmentRecord, signal: AbortSignal, note: Note): ConnectContext {
+    return this.#contextOf(record, signal, note, async (built) => {
+      await this.put({ ...this.#latest(record), built });
+    });
+  }
+
+  #contextOf(
+    { id, access }: Pick<AttachmentRecord, 'id' | 'access'>,
+    signal: AbortSignal,
+    note: Note,
+    journal: ConnectContext['journal'],
+  ): ConnectContext {
     const { tools, folders, policy, probe, stateDirectory } = this.#parts;
-    const { id, access } = record;
     return {
       tools,
       folders,
@@ -192,9 +208,7 @@ export class Work {
       access,
       id,
       folder: folderOf(stateDirectory, id),
-      journal: async (built) => {
-        await this.put({ ...this.#latest(record), built });
-      },
+      journal,
       note: (what) => {
         this.notes.set(id, what);
         note(what);

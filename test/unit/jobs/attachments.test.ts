@@ -1,10 +1,10 @@
 /** Attachments: shared, journaled, and gone at the end, whatever fails in between. */
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../../daemon/base/clock.ts';
 import { Fault } from '../../../daemon/base/faults.ts';
 import type { Catalog } from '../../../daemon/catalog/catalog.ts';
@@ -207,7 +207,7 @@ describe('an attach that does not get to its end', () => {
     };
     const { code, message } = await faultOf(acquire('a'));
     expect(code).toBe('ATTACH_FAILED');
-    expect(message).toContain('within 2 s, waiting for the login');
+    expect(message).toContain('within 2 s; its last step was: the login');
     expect(storage.left()).toEqual([]);
   });
 });
@@ -361,6 +361,32 @@ describe('a daemon that was killed', () => {
     expect(storage.left()).toEqual([]);
     expect(third.list()).toEqual([]);
   });
+});
+
+test('what has no record is found and cleared away; what has one is not, nor while something is attached', async () => {
+  const hold = await acquire('a');
+  writeFileSync(join(storage.folder, 'host', 'session-forgotten'), '');
+  const [stray, ...more] = await attachments.strays(1000);
+  expect(more).toEqual([]);
+  expect(stray).toMatchObject({ kind: 'fake', what: 'session-forgotten', url: 'fake://portal/unknown' });
+  expect(await attachments.strays(1000)).toEqual([stray]);
+  let go: () => void = () => undefined;
+  storage.before = (step) =>
+    step === 'login'
+      ? new Promise<void>((resolve) => {
+          go = resolve;
+        })
+      : undefined;
+  const other = acquire('b', 'two');
+  await vi.waitFor(() => expect(attachments.list()).toHaveLength(2));
+  expect((await faultOf(attachments.clearStray(stray?.id ?? ''))).code).toBe('DEVICE_BUSY');
+  go();
+  storage.before = () => undefined;
+  await (await other).release();
+  await attachments.clearStray(stray?.id ?? '');
+  expect(storage.left()).toEqual(['a.img', `session-${hold.id}`]);
+  expect((await faultOf(attachments.clearStray(stray?.id ?? ''))).code).toBe('DEVICE_UNKNOWN');
+  await hold.release();
 });
 
 test('no secret of a connection is in what is told of an attachment', async () => {

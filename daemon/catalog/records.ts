@@ -182,6 +182,8 @@ export type JobPlan =
       readonly kind: 'backup';
       /** Read the source although something uses it. */
       readonly force: boolean;
+      /** Take what can't be read as zeros; absent in records of earlier versions. */
+      readonly skip_errors?: boolean;
       readonly bytes_per_second: number;
       /** What the volume is again afterwards. */
       readonly volume_status: VolumeStatus;

@@ -2,7 +2,7 @@
  *  Source: FORMAT.md, "Manifests". Pure. Promises: what `parseManifest` gives is whole and of the shape below. */
 
 import { z } from 'zod';
-import { blockBytesMax, blockBytesMin, fanout, volumeBytesMax } from '../base/limits.ts';
+import { blockBytesMax, blockBytesMin, fanout, volumeBytesMax, writtenRangesMax } from '../base/limits.ts';
 import { formatVersion, mapHeight } from './layout.ts';
 import { type HashFunction } from './pack.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
@@ -34,6 +34,15 @@ const evidence = z.object({
   hooks: z.array(hookRun).max(8),
   /** Why a source in use was read without a snapshot; absent where there was one, or none was wanted. */
   no_snapshot: z.string().max(1024).optional(),
+  /** What could not be read, and is zeros in the backup; absent: nothing. */
+  unreadable: z
+    .object({
+      ranges: z.array(z.object({ offset: bytes, length: bytes })).max(writtenRangesMax),
+      bytes,
+      /** False where the ranges hold bytes that were read, too. */
+      exact: z.boolean(),
+    })
+    .optional(),
 });
 
 /** What is known of how the source stood when it was read. */

@@ -52,6 +52,7 @@ async function submitBackup(
   const plan = {
     kind: 'backup',
     force: order.force,
+    skip_errors: order.skipErrors,
     bytes_per_second: order.rate,
     volume_status: volume.status,
   } as const;

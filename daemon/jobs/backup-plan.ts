@@ -25,6 +25,7 @@ export interface BackupOrder {
   readonly user: string;
   readonly incremental: boolean;
   readonly force: boolean;
+  readonly skipErrors: boolean;
   /** Rate of this job alone, in bytes a second; 0: none. */
   readonly rate: number;
   readonly name: string | null;

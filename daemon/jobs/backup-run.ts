@@ -133,6 +133,7 @@ async function runBackup(
         repository,
         native,
         grant,
+        skipErrors: plan.skip_errors === true,
         progress,
         rates,
         copies,

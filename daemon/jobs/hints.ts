@@ -81,6 +81,8 @@ function hintsIn(path: string, parentId: string): KeptHints {
         const manifest = await repository.manifest(parentId);
         const { map } = manifest;
         if (map === undefined) return unused('not possible in this repository, read everything');
+        // What its source did not give may be there again, and nobody calls it changed.
+        if (manifest.evidence?.unreadable !== undefined) return unused('parent incomplete, read everything');
         const onOutcome = (known: HintOutcome) => {
           outcome = known;
         };

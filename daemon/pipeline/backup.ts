@@ -23,12 +23,15 @@ import { type Descriptors, withDirect } from './direct.ts';
 import { type Hints, KeptRanges } from './kept.ts';
 import { type CopyParts, type Slot, slotsFor, slotsOf, throwIfCancelled } from './parts.ts';
 import { takeAll } from './rate.ts';
+import { Unreadable } from './unreadable.ts';
 import { Window } from './window.ts';
 
 export interface BackupParts extends CopyParts {
   readonly source: Source;
   readonly repository: Repository;
-  readonly native: Pick<Native, 'openDirect' | 'addresses'>;
+  readonly native: Pick<Native, 'openDirect' | 'addresses' | 'blockDevice'>;
+  /** What can't be read is taken as zeros, and the backup says so; else it fails. */
+  readonly skipErrors: boolean;
   /** What changed since the parent, where somebody says so. */
   readonly hints?: Hints | undefined;
   /** Called before anything is read, and again when all has been, just before the manifest is written. */
@@ -96,11 +99,15 @@ async function copy(
   const { source, progress, signal } = parts;
   const { writer, begin } = await openWriter(parts);
   const window = new Window(slots, () => slotsFor(parts.copies()));
+  const unreadable = new Unreadable({ ...parts, descriptors });
+  const sealed = { ...descriptors, recover: unreadable.recover };
   try {
     let bytesDone = begin;
     const checkpoints = new Checkpoints(parts.checkpoints?.everyMs ?? Infinity, begin);
     const save = async (position: number) => {
       await window.drain();
+      // Who goes on behind what could not be read must not forget it: it is met again.
+      if (!unreadable.isEmpty) return checkpoints.made(position);
       await saveCheckpoint(parts, writer, position);
       checkpoints.made(position);
     };
@@ -118,11 +125,9 @@ async function copy(
       if (checkpoints.due(segment.offset) || isInterrupted(signal)) await save(segment.offset);
       throwIfCancelled(signal);
       await window.begin(async ({ input, output }) => {
-        await writer
-          .seal(descriptors, segment.offset, segment.length, input, output)
-          .catch((thrown: unknown) => {
-            throw thrown instanceof FullBackupNeeded ? thrown : readFault(source.url, thrown);
-          });
+        await writer.seal(sealed, segment.offset, segment.length, input, output).catch((thrown: unknown) => {
+          throw thrown instanceof FullBackupNeeded ? thrown : readFault(source.url, thrown);
+        });
         report(segment.length);
       });
     }
@@ -135,7 +140,7 @@ async function copy(
     // After the last read: what was read before counts only then.
     await source.checkUnchanged();
     progress({ bytesDone: source.sizeBytes, bytesTotal: source.sizeBytes, phase: 'storing' });
-    return await writer.finish(parts.fields(), parts.commit);
+    return await writer.finish(unreadable.mark(parts.fields()), parts.commit);
   } catch (thrown) {
     await window.settle();
     await writer.abort();

@@ -5,6 +5,7 @@
 
 import type { Native } from '../../native/native.ts';
 import { digestBytes } from '../base/bytes.ts';
+import { Fault } from '../base/faults.ts';
 import type { ChangedExtents } from '../devices/changed-extents.ts';
 import type { Source } from '../devices/device.ts';
 import { sourceReadFault } from '../devices/faults.ts';
@@ -28,6 +29,7 @@ export type HintUse =
   | 'used'
   | 'mismatch, read everything'
   | 'parent unreadable, read everything'
+  | 'parent incomplete, read everything'
   | 'not possible in this repository, read everything';
 
 export interface HintOutcome {
@@ -92,7 +94,7 @@ export class KeptRanges {
 
   /** Compares the sample. False: the hints were wrong, nothing of what was kept can be trusted. */
   async confirm(
-    parts: CopyParts & { readonly native: Pick<Native, 'addresses'> },
+    parts: CopyParts & { readonly native: Pick<Native, 'addresses'>; readonly skipErrors: boolean },
     descriptors: Descriptors,
     window: Window<Slot>,
   ): Promise<boolean> {
@@ -103,7 +105,11 @@ export class KeptRanges {
       await takeAll(parts.rates, this.#hints.parent.map.block_bytes, parts.signal);
       throwIfCancelled(parts.signal);
       await window.begin(async ({ input }) => {
-        const same = await this.#isSame(parts.native, descriptors, block, input);
+        const same = await this.#isSame(parts.native, descriptors, block, input).catch((thrown: unknown) => {
+          // What can't be compared is read with the rest, around what can't be read.
+          if (!parts.skipErrors || !(thrown instanceof Fault)) throw thrown;
+          return false;
+        });
         mismatch ||= !same;
       });
     }

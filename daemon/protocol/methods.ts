@@ -57,6 +57,10 @@ export const methods = {
       snapshot: shape.reference.optional().describe('a snapshot of the volume, backed up in its place'),
       incremental: z.boolean().default(false),
       force: z.boolean().default(false),
+      skip_errors: z
+        .boolean()
+        .default(false)
+        .describe('take what can not be read as zeros, and mark the backup'),
       name: shape.name.optional(),
       description: shape.text.optional(),
       properties: shape.properties.default({}),

@@ -99,6 +99,8 @@ export interface EvidenceValue {
   hooks: { hook: string; exit_status: number | null; timed_out: boolean; milliseconds: number }[];
   /** Why a source in use was read without a snapshot. */
   no_snapshot?: string | undefined;
+  /** What could not be read, and is zeros in the backup; `exact` is false where the ranges hold bytes that were read, too. */
+  unreadable?: { ranges: { offset: number; length: number }[]; bytes: number; exact: boolean } | undefined;
 }
 
 export interface SnapshotValue {

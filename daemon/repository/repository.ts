@@ -47,7 +47,16 @@ export interface WriteCounts {
 export interface SealSource {
   readonly fd: number;
   readonly directFd: number;
+  /** Asked where a read fails, before anything of the segment was stored: fills `input` in another way, or throws. */
+  readonly recover?: Recover;
 }
+
+export type Recover = (
+  failure: unknown,
+  position: number,
+  length: number,
+  input: Uint8Array,
+) => Promise<void>;
 
 /** A part of a range that was to be kept. */
 export interface KeptPiece {

@@ -33,19 +33,33 @@ int End(MDB_txn* txn, int status) {
   return status;
 }
 
+// The smallest map that is tried: addresses of a hundred million blocks.
+constexpr size_t kMapBytesMin = size_t{8} << 30;
+
+int OpenOnce(MDB_env** env, const std::string& path, size_t map_bytes) {
+  int status = mdb_env_create(env);
+  if (status) return status;
+  if ((status = mdb_env_set_mapsize(*env, map_bytes))) return status;
+  if ((status = mdb_env_set_maxdbs(*env, 4))) return status;
+  if ((status = mdb_env_set_maxreaders(*env, 1024))) return status;
+  // Addresses are random: readahead would only fill memory. NOTLS: a reader belongs to a call, not to a thread.
+  // NOMETASYNC: a power cut may take the last packs from the index, never break it; opening the repository adds them again.
+  return mdb_env_open(*env, path.c_str(), MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC, 0640);
+}
+
 }  // namespace
 
 int Index::Open(const std::string& path, size_t map_bytes) {
-  int status = mdb_env_create(&env_);
+  int status = OpenOnce(&env_, path, map_bytes);
+  // Addresses may be short where memory is not: by a limit of the process, or of the kernel.
+  while (status == ENOMEM && map_bytes > kMapBytesMin) {
+    mdb_env_close(env_);
+    env_ = nullptr;
+    map_bytes /= 2;
+    status = OpenOnce(&env_, path, map_bytes);
+  }
   if (status) return status;
-  if ((status = mdb_env_set_mapsize(env_, map_bytes))) return status;
-  if ((status = mdb_env_set_maxdbs(env_, 4))) return status;
-  if ((status = mdb_env_set_maxreaders(env_, 1024))) return status;
   path_ = path;
-  // Addresses are random: readahead would only fill memory. NOTLS: a reader belongs to a call, not to a thread.
-  // NOMETASYNC: a power cut may take the last packs from the index, never break it; opening the repository adds them again.
-  status = mdb_env_open(env_, path.c_str(), MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC, 0640);
-  if (status) return status;
   MDB_txn* txn;
   if ((status = mdb_txn_begin(env_, nullptr, 0, &txn))) return status;
   if (!status) status = mdb_dbi_open(txn, kBlocksName, MDB_CREATE, &blocks_);

@@ -1,17 +1,19 @@
 /** `basaltctl backup create`: starts a backup of a volume, and waits for it where that is wanted. */
 
 import type { Command } from 'commander';
+import type { BackupValue, JobValue } from '../../../daemon/protocol/values.ts';
 import { readExtents } from '../../extents.ts';
 import { bytesText } from '../../output/units.ts';
 import { collectProperty } from '../../properties.ts';
 import { parseRate } from '../../rate.ts';
-import { defined } from '../../session.ts';
+import { defined, type Session } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
 
 interface Options {
   snapshot?: string;
   incremental?: boolean;
   force?: boolean;
+  skipErrors?: boolean;
   name?: string;
   description?: string;
   property?: Readonly<Record<string, string>>;
@@ -46,6 +48,10 @@ export function addBackupCreate(noun: Command): void {
       '--force',
       'back up a source that is in use: from a temporary snapshot where it can make one, else as it is',
     )
+    .option(
+      '--skip-errors',
+      'take what the source does not give as zeros; the backup tells which ranges (consistency_evidence)',
+    )
     .option('--name <NAME>', 'name of the backup')
     .option('--description <TEXT>', 'description of the backup')
     .option('--property <KEY=VALUE>', 'property of the backup; may be repeated', collectProperty)
@@ -71,14 +77,24 @@ export function addBackupCreate(noun: Command): void {
           await session.one({ id, name, volume_id, job_id });
           return;
         }
-        const { result } = await session.wait(job_id);
-        if (typeof result?.['hints'] === 'string') {
-          const kept = bytesText(Number(result['kept_bytes']));
-          session.note(`Changed extents: ${result['hints']}; ${kept} not read`);
-        }
-        await session.one(await session.call('backup.show', { backup: backup.id, ...session.inProject }));
+        noteHints(session, (await session.wait(job_id)).result);
+        const made = await session.call('backup.show', { backup: backup.id, ...session.inProject });
+        noteLost(session, made);
+        await session.one(made);
       }),
     );
+}
+
+function noteHints(session: Session, result: JobValue['result']): void {
+  if (typeof result?.['hints'] !== 'string') return;
+  const kept = bytesText(Number(result['kept_bytes']));
+  session.note(`Changed extents: ${result['hints']}; ${kept} not read`);
+}
+
+function noteLost(session: Session, { consistency_evidence }: BackupValue): void {
+  const lost = consistency_evidence?.unreadable;
+  if (lost === undefined) return;
+  session.note(`${bytesText(lost.bytes)} of the source could not be read, and are zeros in the backup`);
 }
 
 async function paramsOf(options: Options) {
@@ -87,6 +103,7 @@ async function paramsOf(options: Options) {
     snapshot: options.snapshot,
     incremental: options.incremental,
     force: options.force,
+    skip_errors: options.skipErrors,
     name: options.name,
     description: options.description,
     properties: options.property,

@@ -49,7 +49,8 @@ export const backupHandlers = ({
       const named = { name, description, container, availability_zone, snapshot, user: String(caller.uid) };
       const scope = { volume, project, anyVolume: caller.admin, repository };
       const changes = changesOf(rest.changed_extents, rest.changed_since);
-      const order = { ...scope, incremental, force, properties, rate, ...named, changes };
+      const skipErrors = rest.skip_errors;
+      const order = { ...scope, incremental, force, skipErrors, properties, rate, ...named, changes };
       const { backup, job } = await createBackup(services, order);
       return { backup: present(backup), job_id: job.id };
     },

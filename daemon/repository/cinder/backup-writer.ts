@@ -106,7 +106,7 @@ export class CinderBackupWriter implements BackupWriter {
   }
 
   async seal(
-    source: SealSource,
+    { recover, ...source }: SealSource,
     position: number,
     length: number,
     input: Uint8Array,
@@ -122,7 +122,11 @@ export class CinderBackupWriter implements BackupWriter {
       const [hashes, zeros] = [Buffer.alloc(blocks * hashBytes), new Uint8Array(blocks)];
       const { native } = this.#parts;
       const parts = { ...source, position, length, blockBytes: this.#blockBytes, input, hashes, zeros };
-      await native.hashChunks(parts);
+      await native.hashChunks(parts).catch(async (thrown: unknown) => {
+        if (recover === undefined) throw thrown;
+        await recover(thrown, position, length, input);
+        await native.hashChunks({ ...parts, fd: -1, directFd: -1 });
+      });
       await this.#hashes.write((position / this.#blockBytes) * hashBytes, hashes);
       await turn.ready;
       this.#throwFailure();

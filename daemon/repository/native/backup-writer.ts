@@ -11,13 +11,32 @@ import { entryBytes } from '../../format/block-layouts.ts';
 import { formatVersion, manifestKey, pageBytes } from '../../format/layout.ts';
 import { type BackupManifest, type Manifest, parseManifest, sealManifest } from '../../format/manifest.ts';
 import type { WriterState } from '../../format/writer-state.ts';
-import type { BackupWriter, KeptPiece, ManifestFields, SealSource, WriteCounts } from '../repository.ts';
+import type {
+  BackupWriter,
+  KeptPiece,
+  ManifestFields,
+  Recover,
+  SealSource,
+  WriteCounts,
+} from '../repository.ts';
 import { throwIndexFault } from './index-fault.ts';
 import { MapBuilder } from './map-builder.ts';
 import { type LeafPart, rootOf, walkLeaves } from './map-walker.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
+
+interface SealOrder {
+  readonly fd: number;
+  readonly directFd: number;
+  readonly position: number;
+  readonly length: number;
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+  readonly addresses: Uint8Array;
+  readonly entries: Buffer;
+  readonly blockBytes?: number;
+}
 
 export class NativeBackupWriter implements BackupWriter {
   readonly #parts: NativeParts;
@@ -62,7 +81,7 @@ export class NativeBackupWriter implements BackupWriter {
   }
 
   async seal(
-    { fd, directFd }: SealSource,
+    { fd, directFd, recover }: SealSource,
     position: number,
     length: number,
     input: Uint8Array,
@@ -75,7 +94,8 @@ export class NativeBackupWriter implements BackupWriter {
     try {
       const entries = Buffer.alloc(blocks * entryBytes);
       const { addresses } = place;
-      const counts = await this.#seal({ fd, directFd, position, length, input, output, addresses, entries });
+      const order = { fd, directFd, position, length, input, output, addresses, entries };
+      const counts = await this.#seal(order, recover);
       this.#readBytes += length;
       this.#coveredBytes += length;
       // The last block of a volume may be shorter than a block: zeros behind the end are not counted.
@@ -212,21 +232,19 @@ export class NativeBackupWriter implements BackupWriter {
   }
 
   /** Seals, and always stores what came out new: a claim must never outlive the call that made it. */
-  async #seal(parts: {
-    fd: number;
-    directFd: number;
-    position: number;
-    length: number;
-    input: Uint8Array;
-    output: Uint8Array;
-    addresses: Uint8Array;
-    entries: Buffer;
-    blockBytes?: number;
-  }): Promise<SealCounts> {
+  async #seal(parts: SealOrder, recover?: Recover): Promise<SealCounts> {
     const level = this.#parts.compressionLevel;
+    const { position, length, input } = parts;
     return this.#packs.claiming(async (claims) => {
+      const order = { blockBytes: this.#blockBytes, level, claims, ...parts };
       const counts = await this.#parts.index
-        .seal({ blockBytes: this.#blockBytes, level, claims, ...parts })
+        .seal(order)
+        .catch(async (thrown: unknown) => {
+          // Nothing is claimed before all was read.
+          if (recover === undefined || claims[0] !== 0) throw thrown;
+          await recover(thrown, position, length, input);
+          return this.#parts.index.seal({ ...order, fd: -1, directFd: -1 });
+        })
         .catch(readFault);
       if (counts.newBlocks > 0) {
         const entries = parts.entries.subarray(0, counts.newBlocks * entryBytes);

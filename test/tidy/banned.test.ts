@@ -31,6 +31,9 @@ const programFile = 'daemon/base/program.ts';
 const toolsFile = 'daemon/devices/connect/tools.ts';
 /** Starts the reader of file systems, a program of our own, with open files in place of words. */
 const readerFile = 'daemon/view/browse/reader.ts';
+/** Starts programs by their full paths that go on as long as a device is attached, and ends them again. */
+const lastingFile = 'daemon/devices/connect/bridge/lasting-process.ts';
+const startersOfPrograms: readonly string[] = [programFile, readerFile, toolsFile, lastingFile];
 const anywhere = (): boolean => true;
 
 const bans: readonly Ban[] = [
@@ -38,7 +41,8 @@ const bans: readonly Ban[] = [
     what: 'process.exit outside of the main file',
     pattern: /\bprocess\.(exit|abort|kill)\(/,
     instead: 'throw a Fault, or set process.exitCode in client/main.ts',
-    within: (path) => inProduct(path) && path !== 'daemon/main.ts' && path !== programFile,
+    within: (path) =>
+      inProduct(path) && path !== 'daemon/main.ts' && path !== programFile && path !== lastingFile,
     sample: 'process.exit(1);',
     samplePath: 'daemon/jobs/planted.ts',
   },
@@ -62,7 +66,7 @@ const bans: readonly Ban[] = [
     what: 'a shell',
     pattern: /(?<![.\w])(exec|spawn)\(|\bshell: true/,
     instead: 'runCommand of daemon/view/commands.ts: a program with a list of words, and a time limit',
-    within: (path) => inDaemon(path) && path !== programFile && path !== readerFile && path !== toolsFile,
+    within: (path) => inDaemon(path) && !startersOfPrograms.includes(path),
     sample: 'exec(`umount ${folder}`);',
     samplePath: 'daemon/view/planted.ts',
   },

@@ -9,9 +9,10 @@
 import { Fault } from '../../base/faults.ts';
 import { deviceKinds, parseDeviceUrl } from '../device-url.ts';
 import type { Connection, Connector } from './connector.ts';
+import { nbdConnector } from './nbd/nbd.ts';
 
 /** The table: a connector is its line here. */
-const table: readonly Connector[] = [];
+const table: readonly Connector[] = [nbdConnector()];
 
 /** Needs to be attached before it can be opened. */
 export interface RemoteLocation {

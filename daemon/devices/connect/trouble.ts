@@ -15,6 +15,10 @@ export const multipathMissing = (what: string, why: string): Fault =>
 export const wrongDevice = (what: string, why: string): Fault =>
   new Fault('WRONG_DEVICE', `Refused to use "${what}": ${why}`);
 
+/** What is attached does not answer, or is not there any more. */
+export const deviceFailed = (what: string, why: string): Fault =>
+  new Fault('DEVICE_FAILED', `Cannot use "${what}": ${why}`);
+
 /** `left`: what is still there, for people and machines ("session 3", "/dev/sdb"). */
 export const deviceLeft = (what: string, left: readonly string[], why: string): Fault =>
   new Fault('DEVICE_LEFT', `Cannot detach "${what}" wholly: ${why}`, { details: { left } });

@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest';
+import { bridgeWords } from '../../../../daemon/devices/connect/bridge/programs.ts';
+import { nbdNode } from '../../../../daemon/devices/connect/nbd/address.ts';
+import { nbdComplaint } from '../../../../daemon/devices/connect/nbd/ask.ts';
+import { nbdConnector } from '../../../../daemon/devices/connect/nbd/nbd.ts';
+
+const nbd = nbdConnector();
+
+test.each([
+  ['nbd://h/disk', { over: 'tcp', host: 'h', port: 10809, export: 'disk' }, 'nbd://h/disk'],
+  [
+    'NBD://10.0.0.5:10810',
+    { over: 'tcp', host: '10.0.0.5', port: 10810, export: '' },
+    'nbd://10.0.0.5:10810/',
+  ],
+  [
+    'nbd://[fe80::1]:99/a/b%20c',
+    { over: 'tcp', host: 'fe80::1', port: 99, export: 'a/b c' },
+    'nbd://[fe80::1]:99/a/b%20c',
+  ],
+  [
+    'nbd+unix:///x?socket=/run/a%20b',
+    { over: 'unix', socket: '/run/a b', export: 'x' },
+    'nbd+unix:///x?socket=/run/a%20b',
+  ],
+])('%s is read, and written back to the same export', (text, connection, written) => {
+  expect(nbd.parseUrl(text)).toEqual(connection);
+  expect(nbd.format(connection)).toBe(written);
+  expect(nbd.parseUrl(written)).toEqual(connection);
+});
+
+test.each([
+  ['nbd:///disk', /"" is no host/],
+  ['nbd://h:0/disk', /0 is no port/],
+  ['nbd://h:70000/disk', /no port/],
+  ['nbd://user@h/disk', /"user@h" is no host/],
+  ['nbd://-oops/disk', /no host/],
+  ['nbd://[not-v6]/disk', /no host/],
+  ['nbd://h/disk?socket=/s', /nbd\+unix/],
+  ['nbd://h/disk?tls=yes', /it may have "socket", not "tls"/],
+  ['nbd://h/a%0Ab', /control character/],
+  ['nbd://h/a%zz', /hexadecimal/],
+  ['nbd+unix:///x', /needs \?socket=/],
+  ['nbd+unix:///x?socket=relative', /absolute path/],
+  ['nbd+unix://h/x?socket=/s', /without a host/],
+  ['nbd:h', /not of the form/],
+])('%s is refused', (text, why) => {
+  expect(() => nbd.parseUrl(text)).toThrow(why);
+});
+
+test('what the server or libnbd complain of is said without names of functions', () => {
+  const refused =
+    'nbdinfo: nbd_connect_uri: connect: 127.0.0.1:1: could not connect to remote host: Connection refused\n';
+  expect(nbdComplaint(refused)).toBe(
+    'connect: 127.0.0.1:1: could not connect to remote host: Connection refused',
+  );
+  const unknown =
+    '/usr/bin/nbdinfo: nbd_opt_go: server replied with error to opt_go request: No such file: nix\nnbdinfo: suggestion: x\n';
+  expect(nbdComplaint(unknown)).toBe('the server has no such export, or refuses it');
+  expect(nbdComplaint('')).toMatch(/does not answer as/);
+});
+
+test('a source is shown in a way that can not write, by either program', () => {
+  const node = nbdNode({ over: 'tcp', host: 'h', port: 1, export: 'a,b' });
+  const source = { node, uri: 'nbd://h:1/a%2Cb', writable: false };
+  expect(bridgeWords('nbdfuse', source, '/f')).toEqual(['-r', '/f', 'nbd://h:1/a%2Cb']);
+  const [, shown = '', , exported = ''] = bridgeWords('qemu-storage-daemon', source, '/f');
+  expect(JSON.parse(shown)).toMatchObject({ driver: 'nbd', export: 'a,b', 'read-only': true });
+  expect(JSON.parse(exported)).toMatchObject({
+    type: 'fuse',
+    mountpoint: '/f',
+    writable: false,
+    growable: false,
+  });
+  const image = bridgeWords('nbdfuse', { node: { driver: 'qcow2' }, writable: false }, '/f');
+  expect(image).toEqual(['-r', '/f', '[', 'qemu-nbd', '-r', 'json:{"driver":"qcow2"}', ']']);
+});

@@ -40,6 +40,7 @@ import { Jobs } from './jobs/jobs.ts';
 import { unmountAll } from './jobs/mount-job.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
+import { warnOfLacks } from './jobs/readiness.ts';
 import { recoverBackups, removeTemporary } from './jobs/recover.ts';
 import { Repositories, type RepositoryOrder } from './jobs/repositories.ts';
 import { RepositoryHolder } from './jobs/repository-holder.ts';
@@ -125,6 +126,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     busyFolders: new Set(),
     copyBytes: shares.copyBytes,
   };
+  void warnOfLacks(services, log);
   await openAndRecover(services, values.offload_recovery, log);
 
   if (viewDirectory !== null) {

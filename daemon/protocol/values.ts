@@ -335,6 +335,8 @@ export interface StatusValue {
   event_loop_delay_ms: { p50: number; p99: number; max: number };
   volumes: number;
   backups: number;
+  /** The kinds of devices that are attached, and what each lacks on this host; empty: nothing that shows. */
+  devices: { kind: string; missing: string[] }[];
 }
 
 /** The backup service of a host with one of its repositories, as `openstack volume service list` has it. */

@@ -2,6 +2,7 @@
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { defaultRepository } from '../../catalog/records.ts';
+import { deviceReadiness } from '../../jobs/readiness.ts';
 import type { Services } from '../../jobs/services.ts';
 import type { LimitValue, StatusValue } from '../../protocol/values.ts';
 import { productVersion } from '../../protocol/version.ts';
@@ -47,6 +48,7 @@ async function describeDaemon(
   { services, socketPath, startedAtMs }: HandlerParts,
   caller: Caller,
 ): Promise<StatusValue> {
+  const ready = await deviceReadiness(services);
   const known = services.repositories.list();
   const repository = await describeRepository(services.repositories.known(defaultRepository));
   const { budget, clock } = services;
@@ -79,6 +81,7 @@ async function describeDaemon(
     event_loop_delay_ms: loopDelay(),
     volumes: seen.volumes,
     backups: seen.backups,
+    devices: ready.map(({ kind, missing }) => ({ kind, missing: [...missing] })),
   };
 }
 

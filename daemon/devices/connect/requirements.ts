@@ -1,0 +1,154 @@
+/** What each connector needs of the host: programs, in which Debian package they are, from which version on; and what the process
+ *  must be allowed to do.
+ *  Promises: asks and changes nothing; a host that lacks something is told so in sentences, with the package that has it.
+ *  Knows nothing of any protocol. */
+
+import { access, constants, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Connector, SystemFolders } from './connector.ts';
+import type { Tools } from './tools.ts';
+
+export interface PackageNeed {
+  /** Programs of it that are run. */
+  readonly programs: readonly string[];
+  /** How a program is asked for its version, and the lowest that will do: older ones lack what is used, or were never tried. */
+  readonly version?: { readonly words: readonly [string, ...string[]]; readonly lowest: string };
+}
+
+/** By the Debian package, as `Connector.needs` names them. */
+export const packageNeeds: Readonly<Record<string, PackageNeed>> = {
+  'open-iscsi': { programs: ['iscsiadm'], version: { words: ['iscsiadm', '--version'], lowest: '2.1.0' } },
+  'multipath-tools': {
+    programs: ['multipath', 'multipathd'],
+    version: { words: ['multipath', '-h'], lowest: '0.8.5' },
+  },
+  lvm2: {
+    programs: ['lvs', 'vgs', 'lvcreate', 'lvchange', 'lvremove'],
+    version: { words: ['lvm', 'version'], lowest: '2.3.11' },
+  },
+  dmsetup: { programs: ['dmsetup'] },
+  'thin-provisioning-tools': { programs: ['thin_delta'] },
+  'nvme-cli': { programs: ['nvme'], version: { words: ['nvme', 'version'], lowest: '2.0' } },
+  'ceph-common': { programs: ['rbd'], version: { words: ['rbd', '--version'], lowest: '14.2' } },
+  'libnbd-bin': {
+    programs: ['nbdinfo', 'nbdfuse'],
+    version: { words: ['nbdinfo', '--version'], lowest: '1.14' },
+  },
+  'qemu-utils': {
+    programs: ['qemu-nbd', 'qemu-img'],
+    version: { words: ['qemu-img', '--version'], lowest: '6.0' },
+  },
+  'qemu-system-common': {
+    programs: ['qemu-storage-daemon'],
+    version: { words: ['qemu-storage-daemon', '--version'], lowest: '6.0' },
+  },
+  'qemu-block-extra': { programs: [] },
+  'nfs-common': { programs: ['mount.nfs'] },
+  mount: { programs: ['mount', 'umount'] },
+};
+
+/** Bits of the capabilities, as capabilities(7) numbers them, and what is done with them. */
+export const capabilities = {
+  CAP_SYS_ADMIN: { bit: 21, for: 'mounts, loop devices, device-mapper and the commands of disks' },
+  CAP_DAC_OVERRIDE: { bit: 1, for: 'files of sysfs, sockets and volumes of other users' },
+} as const;
+
+export interface Readiness {
+  /** Of a connector. */
+  readonly kind: string;
+  /** What it lacks, as sentences; empty: nothing that can be seen from here. */
+  readonly missing: readonly string[];
+}
+
+export interface RequirementParts {
+  readonly tools: Tools;
+  readonly folders: SystemFolders;
+  /** /proc, elsewhere in tests. */
+  readonly proc?: string;
+  /** False: programs are only looked for, and none is run. */
+  readonly versions: boolean;
+}
+
+export interface HostReadiness {
+  /** What no connector can do without. */
+  readonly host: readonly string[];
+  readonly connectors: readonly Readiness[];
+}
+
+const versionTimeoutMs = 10_000;
+
+export async function readinessOf(
+  parts: RequirementParts,
+  connectors: readonly Pick<Connector, 'kind' | 'needs'>[],
+): Promise<HostReadiness> {
+  const known = new Map<string, Promise<string[]>>();
+  const missingOf = (name: string): Promise<string[]> => {
+    const asked = known.get(name) ?? missingIn(parts, name);
+    known.set(name, asked);
+    return asked;
+  };
+  const lines = connectors.map(async ({ kind, needs }) => ({
+    kind,
+    missing: (await Promise.all(needs.map(missingOf))).flat(),
+  }));
+  return { host: await missingOnHost(parts), connectors: await Promise.all(lines) };
+}
+
+async function missingIn({ tools, versions }: RequirementParts, name: string): Promise<string[]> {
+  const { programs, version } = packageNeeds[name] ?? { programs: [] };
+  const found = await Promise.all(
+    programs.map(async (program) => ({ program, path: await tools.find(program) })),
+  );
+  const absent = found.filter(({ path }) => path === undefined).map(({ program }) => `"${program}"`);
+  if (absent.length > 0) return [`${absent.join(' and ')} of the Debian package ${name} not found`];
+  if (version === undefined || !versions) return [];
+  const [program, ...words] = version.words;
+  const said = await tools
+    .run(program, words, { timeoutMs: versionTimeoutMs })
+    .then(({ stdout, stderr }) => stdout + stderr, String);
+  const number = /\d+(\.\d+)+/.exec(said)?.[0];
+  // What does not tell its version is believed to be new.
+  if (number === undefined || isAtLeast(number, version.lowest)) return [];
+  return [`"${program}" is of version ${number}, older than ${version.lowest}`];
+}
+
+/** Compares versions as numbers between dots. */
+export function isAtLeast(version: string, lowest: string): boolean {
+  const [have, want] = [version, lowest].map((text) => text.split('.').map(Number));
+  for (const [place, wanted] of (want ?? []).entries()) {
+    const number = have?.[place] ?? 0;
+    if (number !== wanted) return number > wanted;
+  }
+  return true;
+}
+
+async function missingOnHost({ folders, proc = '/proc' }: RequirementParts): Promise<string[]> {
+  const missing: string[] = [];
+  const status = await readFile(join(proc, 'self/status'), 'utf8').catch(() => '');
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  if (effective !== undefined) {
+    const bits = BigInt(`0x${effective}`);
+    for (const [name, { bit, for: what }] of Object.entries(capabilities)) {
+      if (((bits >> BigInt(bit)) & 1n) === 0n)
+        missing.push(`the process lacks ${name}, which it needs for ${what}`);
+    }
+  }
+  // In a container without privileges both are there, and read-only.
+  const readOnly = await access(folders.sys, constants.W_OK).then(
+    () => false,
+    () => true,
+  );
+  if (readOnly) missing.push(`"${folders.sys}" can not be written: no bus is scanned, and no disk removed`);
+  return missing;
+}
+
+/** The readiness as lines of a log; none where all is well. */
+export function warningsOf(ready: HostReadiness): string[] {
+  const lacking = ready.connectors.filter(({ missing }) => missing.length > 0);
+  const lines = ready.host.map((why) => `Devices can not be attached: ${why}`);
+  if (lacking.length > 0) {
+    const list = lacking.map(({ kind, missing }) => `${kind} (${missing.join('; ')})`);
+    lines.push(`Devices of these kinds can not be attached on this host: ${list.join(', ')}`);
+  }
+  return lines;
+}

@@ -219,7 +219,7 @@ function openAttachments(catalog: Catalog, values: Settings, undo: Undo[], log: 
     stateDirectory: values.state_dir,
     lockDirectory,
   });
-  undo.push(() => attachments.quiet(detachPatienceMs));
+  undo.push(() => attachments.close(detachPatienceMs));
   return attachments;
 }
 

@@ -3,7 +3,7 @@
  *    attachFor ─▶ hold ─▶ source | target, that look at the device again before they count ─▶ endHold
  *
  *  Promises: what a volume is, is learned when it is attached first, and every later device is compared with that; a device that has
- *  become another one ends the job, and nothing is committed of it. A job that goes on at the next start of the daemon leaves the
+ *  become another one ends the job, and nothing is committed of it. A job that goes on at the next start of the daemon leaves a
  *  device attached for itself: only so nothing can have been written to it meanwhile without a trace. */
 
 import { fstat } from 'node:fs';
@@ -68,7 +68,7 @@ const isMore = (found: StoredIdentity, known: StoredIdentity | null): boolean =>
 export async function endHold(hold: Hold | undefined, { signal }: Pick<JobContext, 'signal'>): Promise<void> {
   if (hold === undefined) return;
   const goesOn = signal.aborted && toFault(signal.reason).code === 'INTERRUPTED';
-  if (goesOn) hold.keep();
+  if (goesOn && isHere(hold)) hold.keep();
   else if (signal.aborted) void hold.release();
   else await hold.release();
 }

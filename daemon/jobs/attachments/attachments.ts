@@ -21,6 +21,7 @@ import { attachmentStatus } from '../../catalog/statuses.ts';
 import type { Observation } from '../../devices/connect/connector.ts';
 import type { RemoteLocation } from '../../devices/connect/connectors.ts';
 import { attachFailed, deviceBusy, deviceLeft, deviceUnknown } from '../../devices/connect/trouble.ts';
+import { inherit, parkAll, type RestartParts, settle } from './restart.ts';
 import { numbersIn, requireSame, viewOf } from './seen.ts';
 import { clearStray, findStrays, type Stray, type StrayParts } from './strays.ts';
 import { type AttachmentParts, Work } from './work.ts';
@@ -182,35 +183,19 @@ export class Attachments {
   }
 
   /** What a daemon that has ended left: first, before anything is acquired. `keeps`: whose hold outlives the daemon. */
-  async inherit(keeps: (user: AttachmentUser) => boolean): Promise<string[]> {
-    const done: string[] = [];
-    for (const record of this.list()) {
-      const users = record.status === 'error' ? [] : record.users.filter(keeps);
-      const fault = { code: 'INTERRUPTED', message: 'the daemon that attached it has ended' } as const;
-      const why = record.fault ?? { ...fault, hint: toFault(new Fault(fault.code, '')).hint, left: [] };
-      const inherited =
-        record.status === 'error'
-          ? { ...record, users }
-          : attachmentStatus.move(record, 'stale', { users, fault: why });
-      await this.#work.put(inherited);
-      done.push(`Device "${record.url}" was ${record.status} when the daemon ended`);
-    }
-    return done;
+  inherit(keeps: (user: AttachmentUser) => boolean): Promise<string[]> {
+    return inherit(this.#restart, keeps);
   }
 
   /** Then, beside everything else: takes up what the operator holds, and detaches what nobody needs. */
-  async settle(): Promise<void> {
-    for (const { id, key } of this.list()) {
-      await this.#turns
-        .run(key, () => this.#settleOne(id))
-        .catch((thrown: unknown) => {
-          const { code, message } = toFault(thrown);
-          this.#parts.log.error(
-            { attachment: id, code },
-            `${message}; basaltctl device list --stale shows it`,
-          );
-        });
-    }
+  settle(): Promise<void> {
+    return settle(this.#restart);
+  }
+
+  /** For the end of the daemon. */
+  async close(patienceMs: number): Promise<void> {
+    parkAll(this.#restart);
+    await this.quiet(patienceMs);
   }
 
   /** Resolves when nothing is attached or detached any more, or after a while. */
@@ -219,11 +204,9 @@ export class Attachments {
     await Promise.race([this.#turns.settled(), patience]);
   }
 
-  async #settleOne(id: string): Promise<void> {
-    const record = this.#parts.catalog.get('attachments', id);
-    if (record === undefined || record.status === 'attached') return;
-    if (record.users.length === 0) return this.#work.detach(record, () => undefined);
-    if (record.users.some(({ kind }) => kind === 'operator')) await this.#work.takeUp(record);
+  get #restart(): RestartParts {
+    const { catalog, log } = this.#parts;
+    return { catalog, log, work: this.#work, turns: this.#turns };
   }
 
   async #take(key: string, order: AcquireOrder): Promise<Hold> {

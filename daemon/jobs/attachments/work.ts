@@ -154,21 +154,59 @@ export class Work {
     }
   }
 
+  /** Detaches it, and keeps the record of who wants it. DEVICE_LEFT, and the record in status error. */
+  async park(record: AttachmentRecord): Promise<void> {
+    const { users } = record;
+    await this.#undo(await this.put(attachmentStatus.move(record, 'detaching')), silent);
+    await this.put(
+      attachmentStatus.move(this.#latest(record), 'stale', { users, built: null, fault: ended() }),
+    );
+  }
+
+  /** Anew, under the same id and for the same users, what a takeUp has not found. Where that fails, too, the record says so. */
+  async replace(record: AttachmentRecord): Promise<void> {
+    const { users, seen, url } = record;
+    await this.detach(record, silent);
+    const begun: AttachmentRecord = {
+      ...record,
+      status: attachmentStatus.begin('attaching'),
+      built: null,
+      users,
+      fault: null,
+    };
+    try {
+      const made = await this.attach(begun, new AbortController().signal, silent);
+      if (seen !== null) requireSame(url, identityIn(seen), made.found);
+    } catch (thrown) {
+      const known = this.#parts.catalog.get('attachments', record.id);
+      if (known?.status === 'attached') await this.detach(known, silent);
+      const { code, message, hint } = toFault(thrown);
+      const fault = { code, message, hint, left: [] };
+      if (known?.status !== 'error')
+        await this.put(attachmentStatus.move(await this.put(begun), 'stale', { users, fault }));
+      throw thrown;
+    }
+  }
+
   /** Until no record is left of it. DEVICE_LEFT, and the record in status error. */
   async detach(record: AttachmentRecord, note: Note): Promise<void> {
-    const { catalog, connectors, policy, stateDirectory } = this.#parts;
     const going = await this.put(attachmentStatus.move(record, 'detaching', { users: [] }));
+    await this.#undo(going, note);
+    await this.#parts.catalog.commit((changes) => changes.remove('attachments', going.id));
+  }
+
+  async #undo(going: AttachmentRecord, note: Note): Promise<void> {
+    const { connectors, policy, stateDirectory } = this.#parts;
     const { kind, connection } = going.connection;
     try {
       const context = this.#context(going, AbortSignal.timeout(policy.timeoutMs), note);
       if (going.built !== null) await connectors.of(kind).detach(connection, going.built, context);
       await removeFolder(folderOf(stateDirectory, going.id));
-      await catalog.commit((changes) => changes.remove('attachments', going.id));
     } catch (thrown) {
       const { code, message, hint, details } = toFault(thrown);
       const left = Array.isArray(details?.['left']) ? details['left'].map(String) : [];
       const fault = { code, message, hint, left };
-      await this.put(attachmentStatus.move(this.#latest(going), 'error', { fault }));
+      await this.put(attachmentStatus.move(this.#latest(going), 'error', { users: [], fault }));
       throw thrown;
     } finally {
       this.notes.delete(going.id);
@@ -220,3 +258,9 @@ export class Work {
 
 const noAnswer = (url: string, limitMs: number): Fault =>
   new Fault('DEVICE_FAILED', `Cannot look at "${url}": it did not answer within ${limitMs / 1000} s`);
+
+/** Why a record is stale that nothing is wrong with. */
+export const ended = () => {
+  const { code, message, hint } = new Fault('INTERRUPTED', 'The daemon that attached it has ended');
+  return { code, message, hint, left: [] };
+};

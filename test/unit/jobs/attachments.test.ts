@@ -1,92 +1,19 @@
 /** Attachments: shared, journaled, and gone at the end, whatever fails in between. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pino from 'pino';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { systemClock } from '../../../daemon/base/clock.ts';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { Fault } from '../../../daemon/base/faults.ts';
-import type { Catalog } from '../../../daemon/catalog/catalog.ts';
-import { openLmdbCatalog } from '../../../daemon/catalog/lmdb-catalog.ts';
-import type { AttachmentUser } from '../../../daemon/catalog/records.ts';
-import { systemFolders } from '../../../daemon/devices/connect/connector.ts';
-import { connectorsOf, type RemoteLocation } from '../../../daemon/devices/connect/connectors.ts';
-import { createProbe } from '../../../daemon/devices/connect/probe.ts';
-import { systemTools } from '../../../daemon/devices/connect/tools.ts';
-import { type AcquireOrder, Attachments } from '../../../daemon/jobs/attachments/attachments.ts';
-import { native } from '../../../native/native.ts';
-import { FakeStorage, type Step, steps } from '../../support/fake-connector.ts';
+import { type AttachmentWorld, attachmentWorld, job } from '../../support/attachment-world.ts';
+import { faultOf } from '../../support/devices.ts';
+import type { Step } from '../../support/fake-connector.ts';
 
-let folder = '';
-let storage: FakeStorage;
-let catalog: Catalog;
-let attachments: Attachments;
-
-const policy = {
-  multipath: true,
-  enforceMultipath: false,
-  pathsMin: 1,
-  scanAttempts: 3,
-  timeoutMs: 2_000,
-};
-
-/** A daemon with the same state, as after a restart. */
-function another(): Attachments {
-  return new Attachments({
-    catalog,
-    connectors: connectorsOf([storage.connector()]),
-    clock: systemClock,
-    log: pino({ level: 'silent' }),
-    native,
-    probe: createProbe(native),
-    tools: systemTools,
-    folders: systemFolders,
-    policy,
-    stateDirectory: join(folder, 'state'),
-    lockDirectory: join(folder, 'locks'),
-  });
-}
-
-const job = (id: string): AttachmentUser => ({ kind: 'job', id });
-
-function locationOf(name: string): RemoteLocation {
-  const location = connectorsOf([storage.connector()]).parse(`fake://user:swordfish@portal/${name}`);
-  if (location.where !== 'attached') throw new Error('it is here');
-  return location;
-}
-
-const acquire = (name: string, user = 'one', more: Partial<AcquireOrder> = {}, from = attachments) =>
-  from.acquire({
-    location: locationOf(name),
-    user: job(user),
-    access: 'read',
-    wanted: null,
-    signal: new AbortController().signal,
-    note: () => undefined,
-    ...more,
-  });
-
-const faultOf = async (call: Promise<unknown>): Promise<Fault> => {
-  const thrown = await call.then(
-    () => undefined,
-    (fault: unknown) => fault,
-  );
-  if (thrown instanceof Fault) return thrown;
-  throw new Error(`no fault: ${String(thrown)}`);
-};
-
+let storage: AttachmentWorld['storage'];
+let attachments: AttachmentWorld['attachments'];
+let another: AttachmentWorld['another'];
+let acquire: AttachmentWorld['acquire'];
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'basalt-attachments-'));
-  mkdirSync(join(folder, 'state'));
-  storage = new FakeStorage(join(folder, 'storage'));
-  for (const name of ['a', 'b']) storage.show(name, Buffer.alloc(4096, name));
-  catalog = openLmdbCatalog(join(folder, 'catalog.mdb'));
-  attachments = another();
-});
-afterEach(async () => {
-  await catalog.close();
-  rmSync(folder, { recursive: true });
+  ({ storage, attachments, another, acquire } = attachmentWorld());
 });
 
 describe('one device', () => {
@@ -271,95 +198,6 @@ describe('the operator', () => {
     expect(attachments.list()).toMatchObject([{ status: 'attached', users: [{ kind: 'operator' }] }]);
     await attachments.detach(hold.id, false, () => undefined);
     expect(storage.left()).toEqual([]);
-  });
-});
-
-/** Ends the process for the attachments: nothing that they would do after `step` is done. */
-async function dieBefore(step: Step): Promise<void> {
-  await new Promise<void>((resolve) => {
-    storage.before = (now) => {
-      if (now !== step) return undefined;
-      resolve();
-      return new Promise(() => undefined);
-    };
-    const went = acquire('a').then((hold) => hold.release());
-    went.catch(() => undefined);
-  });
-  storage.before = () => undefined;
-}
-
-describe('a daemon that was killed', () => {
-  test.each(steps)('before "%s": the next one leaves nothing of it', async (step) => {
-    await dieBefore(step);
-    const next = another();
-    expect(await next.inherit(() => false)).toHaveLength(1);
-    expect(next.list()).toMatchObject([{ status: 'stale', users: [] }]);
-    await next.settle();
-    expect(next.list()).toEqual([]);
-    expect(storage.left()).toEqual([]);
-  });
-
-  test.each(steps)('before "%s": the job that goes on has its device again', async (step) => {
-    await dieBefore(step);
-    const next = another();
-    await next.inherit(() => true);
-    await next.settle();
-    const hold = await acquire('a', 'one', {}, next);
-    expect(storage.left()).toEqual(['a.img', `session-${hold.id}`]);
-    await hold.release();
-    expect(storage.left()).toEqual([]);
-    expect(next.list()).toEqual([]);
-  });
-
-  test('with a device that was whole: the job takes it up as it is, with nothing done to it', async () => {
-    const first = await acquire('a');
-    first.keep();
-    const next = another();
-    await next.inherit(() => true);
-    await next.settle();
-    storage.done.splice(0);
-    const hold = await acquire('a', 'one', {}, next);
-    expect(hold.id).toBe(first.id);
-    expect(storage.done).toEqual(['identity']);
-    await hold.release();
-    expect(storage.left()).toEqual([]);
-  });
-
-  test('and its device has become another one: it is detached, and refused', async () => {
-    (await acquire('a')).keep();
-    storage.show('a', Buffer.alloc(4096, 'z'), 'naa.z');
-    const next = another();
-    await next.inherit(() => true);
-    const wanted = { names: ['naa.a'], serial: null };
-    expect((await faultOf(acquire('a', 'one', { wanted }, next))).code).toBe('WRONG_DEVICE');
-    expect(storage.left()).toEqual([]);
-  });
-
-  test('whose job ends before it needs the device: it is let go', async () => {
-    (await acquire('a')).keep();
-    const next = another();
-    await next.inherit(() => true);
-    await next.settle();
-    expect(storage.left()).toHaveLength(2);
-    await next.forgetUser(job('one'));
-    expect(storage.left()).toEqual([]);
-  });
-
-  test('what the operator holds is his again; where it is gone the record says so until he detaches it', async () => {
-    const hold = await acquire('a');
-    await attachments.holdForOperator(hold);
-    const next = another();
-    await next.inherit(({ kind }) => kind === 'operator');
-    await next.settle();
-    expect(next.list()).toMatchObject([{ status: 'attached', users: [{ kind: 'operator' }] }]);
-    rmSync(join(storage.folder, 'host', 'a.img'));
-    const third = another();
-    await third.inherit(({ kind }) => kind === 'operator');
-    await third.settle();
-    expect(third.list()).toMatchObject([{ status: 'stale', users: [{ kind: 'operator' }] }]);
-    await third.detach(hold.id, false, () => undefined);
-    expect(storage.left()).toEqual([]);
-    expect(third.list()).toEqual([]);
   });
 });
 

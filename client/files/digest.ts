@@ -3,9 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import type { FileValue } from '../../daemon/protocol/values.ts';
-import { type Place, readPieces } from './walk.ts';
-
-const zeros = Buffer.alloc(64 * 1024);
+import { type Place, readPieces, withZeros } from './walk.ts';
 
 /** SHA-256 of a file's content, in hex. */
 export async function digestOf(
@@ -13,14 +11,7 @@ export async function digestOf(
   file: { readonly path: string; readonly node: number },
 ): Promise<string> {
   const hash = createHash('sha256');
-  for await (const piece of readPieces(place, file)) {
-    if (piece instanceof Uint8Array) {
-      hash.update(piece);
-      continue;
-    }
-    for (let left = piece.holeBytes; left > 0; left -= zeros.length)
-      hash.update(left >= zeros.length ? zeros : zeros.subarray(0, left));
-  }
+  for await (const bytes of withZeros(readPieces(place, file))) hash.update(bytes);
   return hash.digest('hex');
 }
 

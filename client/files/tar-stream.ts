@@ -5,9 +5,8 @@ import { Fault } from '../../daemon/protocol/faults.ts';
 import type { FileDetailsValue, FileValue } from '../../daemon/protocol/values.ts';
 import { workAhead } from './ahead.ts';
 import { canBeInTar, contentBytes, type TarEntry, tarEnd, tarHead, tarPadding } from './tar.ts';
-import { type Place, readPieces, type WalkedFile, walkTree } from './walk.ts';
+import { type Place, readPieces, type WalkedFile, walkTree, withZeros } from './walk.ts';
 
-const zeros = Buffer.alloc(256 * 1024);
 /** Files that are asked for before their turn; those that are small come whole. */
 const filesAhead = 12;
 const wholeBytesMax = 64 * 1024;
@@ -89,12 +88,8 @@ const attributesOf = ({ attributes }: FileDetailsValue) =>
 
 async function wholeFile(place: Place, file: FileValue, path: Buffer): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of readPieces(place, {
-    path: `/${path.toString('utf8')}`,
-    node: file.node,
-    sizeBytes: file.size_bytes,
-  }))
-    pieces.push(piece instanceof Uint8Array ? piece : zeros.subarray(0, piece.holeBytes));
+  const wanted = { path: `/${path.toString('utf8')}`, node: file.node, sizeBytes: file.size_bytes };
+  for await (const bytes of withZeros(readPieces(place, wanted))) pieces.push(bytes);
   return Buffer.concat(pieces);
 }
 
@@ -108,15 +103,10 @@ async function writeContent(place: Place, { entry, whole }: Begun, write: Write)
   }
   let done = 0;
   const path = `/${entry.path.toString('utf8')}`;
-  for await (const piece of readPieces(place, { path, node: entry.file.node, sizeBytes: bytes })) {
-    if (piece instanceof Uint8Array) {
-      await write(piece);
-      done += piece.length;
-      continue;
-    }
-    for (let left = piece.holeBytes; left > 0; left -= zeros.length)
-      await write(left >= zeros.length ? zeros : zeros.subarray(0, left));
-    done += piece.holeBytes;
+  const wanted = { path, node: entry.file.node, sizeBytes: bytes };
+  for await (const piece of withZeros(readPieces(place, wanted))) {
+    await write(piece);
+    done += piece.length;
   }
   if (done !== bytes)
     throw new Fault('FILE_DAMAGED', `Cannot read "${path}": it is shorter than its size says`);

@@ -80,6 +80,20 @@ export async function* walkTree(
 /** Bytes of a file, or a run of zeros that need not be written. */
 export type Piece = Uint8Array | { readonly holeBytes: number };
 
+const zeros = Buffer.alloc(256 * 1024);
+
+/** The same bytes, with zeros where there are holes. */
+export async function* withZeros(pieces: AsyncIterable<Piece>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    if (piece instanceof Uint8Array) {
+      yield piece;
+      continue;
+    }
+    for (let left = piece.holeBytes; left > 0; left -= zeros.length)
+      yield left >= zeros.length ? zeros : zeros.subarray(0, left);
+  }
+}
+
 /** The content of a file in order, from its begin to its end. */
 export async function* readPieces(
   place: Place,

@@ -8,7 +8,7 @@ import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { Fault } from '../../../daemon/protocol/faults.ts';
 import { writeTar } from '../../files/tar-stream.ts';
-import { type Place, readPieces, showFile } from '../../files/walk.ts';
+import { type Place, readPieces, showFile, withZeros } from '../../files/walk.ts';
 import { bytesText } from '../../output/units.ts';
 import { inSession, verb, wholeNumber } from '../../verb.ts';
 
@@ -17,8 +17,6 @@ interface Options {
   output?: string;
   force?: boolean;
 }
-
-const zeros = Buffer.alloc(256 * 1024);
 
 export function addFileGet(noun: Command): void {
   verb(noun, 'get', {
@@ -114,14 +112,7 @@ async function fileTo(temporary: string, place: Place, found: Found): Promise<nu
 }
 
 async function writeAll(place: Place, found: Found, stream: Writable): Promise<void> {
-  for await (const piece of readPieces(place, found)) {
-    if (piece instanceof Uint8Array) {
-      await write(stream, piece);
-      continue;
-    }
-    for (let left = piece.holeBytes; left > 0; left -= zeros.length)
-      await write(stream, left >= zeros.length ? zeros : zeros.subarray(0, left));
-  }
+  for await (const bytes of withZeros(readPieces(place, found))) await write(stream, bytes);
 }
 
 async function write(stream: Writable, bytes: Uint8Array): Promise<void> {

@@ -5,7 +5,7 @@ import { Fault } from '../../daemon/protocol/faults.ts';
 import type { FileDetailsValue, FileValue } from '../../daemon/protocol/values.ts';
 import { workAhead } from './ahead.ts';
 import { canBeInTar, contentBytes, type TarEntry, tarEnd, tarHead, tarPadding } from './tar.ts';
-import { type Place, readPieces, type WalkedFile, walkTree, withZeros } from './walk.ts';
+import { type Place, readPieces, showFile, type WalkedFile, walkTree, withZeros } from './walk.ts';
 
 /** Files that are asked for before their turn; those that are small come whole. */
 const filesAhead = 12;
@@ -27,7 +27,7 @@ export async function writeTar(
   write: Write,
 ): Promise<number> {
   let written = 0;
-  const root = await details(place, folder);
+  const root = await showFile(place, folder);
   await write(tarHead({ path: Buffer.from(base), file: root, attributes: attributesOf(root) }));
   /** First names of files that have several, by their numbers. */
   const seen = new Map<number, Buffer>();
@@ -59,7 +59,7 @@ async function entryOf(
   sameAs: Buffer | undefined,
 ): Promise<TarEntry> {
   if (sameAs !== undefined) return { path, file, sameAs };
-  const found = await details(place, { path: `/${path.toString('utf8')}`, node: file.node });
+  const found = await showFile(place, { path: `/${path.toString('utf8')}`, node: file.node });
   const target = found.target === null ? {} : { target: Buffer.from(found.target) };
   return { path, file: { ...file, ...pick(found) }, ...target, attributes: attributesOf(found) };
 }
@@ -74,14 +74,6 @@ const pick = ({ kind, mode, uid, gid, size_bytes, modified_at, device }: FileVal
   modified_at,
   device,
 });
-
-const details = (place: Place, found: { readonly path: string; readonly node: number }) =>
-  place.session.call('file.show', {
-    backup: place.backup,
-    ...(place.partition === undefined ? {} : { partition: place.partition }),
-    ...found,
-    ...place.session.inProject,
-  });
 
 const attributesOf = ({ attributes }: FileDetailsValue) =>
   attributes.map(({ name, value }) => ({ name, value: Buffer.from(value, 'base64') }));

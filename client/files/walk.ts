@@ -25,8 +25,11 @@ const inPlace = ({ backup, partition, session }: Place) => ({
   ...session.inProject,
 });
 
-export const showFile = (place: Place, path: string, follow: boolean) =>
-  place.session.call('file.show', { ...inPlace(place), path, follow });
+/** What is known of a file, by its path or its number. */
+export const showFile = (
+  place: Place,
+  file: { readonly path: string; readonly node?: number; readonly follow?: boolean },
+) => place.session.call('file.show', { ...inPlace(place), ...file });
 
 /** The files of a folder in the order of the folder, by its path or its number. */
 export async function* listFolder(

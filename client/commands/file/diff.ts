@@ -35,8 +35,8 @@ export function addFileDiff(noun: Command): void {
         const before = { session, backup: a, partition };
         const after = { session, backup: b, partition };
         const [fileBefore, fileAfter] = await Promise.all([
-          showFile(before, path, true),
-          showFile(after, path, true),
+          showFile(before, { path, follow: true }),
+          showFile(after, { path, follow: true }),
         ]);
         const rows: Row[] = [];
         const root = path.replace(/\/+$/, '');

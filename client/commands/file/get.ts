@@ -38,7 +38,7 @@ export function addFileGet(noun: Command): void {
     .action(
       inSession(async (session, options: Options, backup: string, path: string) => {
         const place = { session, backup, partition: options.partition };
-        const file = await showFile(place, path, true);
+        const file = await showFile(place, { path, follow: true });
         if (file.kind !== 'file' && file.kind !== 'folder')
           throw new Fault('INVALID_ARGUMENT', `Cannot copy "${path}": it is a ${file.kind}`);
         const isFolder = file.kind === 'folder';

@@ -56,7 +56,7 @@ export function addFileHistory(noun: Command): void {
 /** The file, undefined where it is not there, or a note that the backup can't be read. */
 async function fileAt(session: Session, place: Place, path: string, label: string) {
   try {
-    return await showFile(place, path, false);
+    return await showFile(place, { path });
   } catch (thrown) {
     if (thrown instanceof RemoteFailure && thrown.fault.code === 'FILE_UNKNOWN') return undefined;
     session.note(`Left out backup "${label}"`);

@@ -21,7 +21,7 @@ export function addFileShow(noun: Command): void {
     .option('--follow', 'what a symbolic link leads to, in place of the link')
     .action(
       inSession(async (session, { partition, follow = false }: Options, backup: string, path: string) => {
-        await session.one(await showFile({ session, backup, partition }, path, follow));
+        await session.one(await showFile({ session, backup, partition }, { path, follow }));
       }),
     );
 }

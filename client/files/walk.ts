@@ -3,11 +3,11 @@
  *  ends. Knows nothing of what is printed or written. */
 
 import { Fault } from '../../daemon/protocol/faults.ts';
+import { fileReadBytesMax } from '../../daemon/protocol/limits.ts';
 import type { FileSystemValue, FileValue } from '../../daemon/protocol/values.ts';
 import type { Session } from '../session.ts';
 
-/** Bytes of one piece of a file, and how many are asked for ahead. */
-const pieceBytes = 512 * 1024;
+/** Pieces of a file that are asked for ahead. */
 const piecesAhead = 3;
 /** A tree that is deeper than any file system makes one. */
 const depthMax = 4096;
@@ -103,14 +103,14 @@ export async function* readPieces(
   { path, node, sizeBytes }: { readonly path: string; readonly node: number; readonly sizeBytes?: number },
 ): AsyncGenerator<Piece> {
   const ask = (offset: number) =>
-    place.session.call('file.read', { ...inPlace(place), path, node, offset, length: pieceBytes });
+    place.session.call('file.read', { ...inPlace(place), path, node, offset, length: fileReadBytesMax });
   // Nothing is asked for behind the end, but for the first piece where the end is not known.
-  let end = sizeBytes ?? pieceBytes;
+  let end = sizeBytes ?? fileReadBytesMax;
   let offset = 0;
   let ahead: ReturnType<typeof ask>[] = [];
   for (;;) {
-    while (ahead.length < piecesAhead && offset + ahead.length * pieceBytes < end) {
-      const asked = ask(offset + ahead.length * pieceBytes);
+    while (ahead.length < piecesAhead && offset + ahead.length * fileReadBytesMax < end) {
+      const asked = ask(offset + ahead.length * fileReadBytesMax);
       // One that is not wanted any more may fail unseen.
       asked.catch(() => undefined);
       ahead.push(asked);
@@ -122,7 +122,7 @@ export async function* readPieces(
     yield piece.bytes.length > 0 ? piece.bytes : { holeBytes: taken };
     offset += taken;
     // What was asked for ahead only fits where the piece was of full size.
-    if (taken !== pieceBytes) ahead = [];
+    if (taken !== fileReadBytesMax) ahead = [];
     if (offset >= piece.size_bytes) return;
   }
 }

@@ -1,3 +1,3 @@
 /** Bounds of the protocol that a client keeps to by itself. Knows nothing beyond what base has. */
 
-export { changedExtentsMax } from '../base/limits.ts';
+export { changedExtentsMax, fileReadBytesMax } from '../base/limits.ts';

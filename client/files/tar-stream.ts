@@ -4,12 +4,33 @@
 import { Fault } from '../../daemon/protocol/faults.ts';
 import type { FileDetailsValue, FileValue } from '../../daemon/protocol/values.ts';
 import { workAhead } from './ahead.ts';
-import { canBeInTar, contentBytes, type TarEntry, tarEnd, tarHead, tarPadding } from './tar.ts';
-import { type Place, readPieces, showFile, type WalkedFile, walkTree, withZeros } from './walk.ts';
+import {
+  canBeInTar,
+  contentBytes,
+  inWholeBlocks,
+  type TarEntry,
+  tarEnd,
+  tarHead,
+  tarMap,
+  tarPadding,
+} from './tar.ts';
+import {
+  dataExtents,
+  type Place,
+  readPieces,
+  showFile,
+  type WalkedFile,
+  walkTree,
+  withZeros,
+} from './walk.ts';
 
 /** Files that are asked for before their turn; those that are small come whole. */
 const filesAhead = 12;
 const wholeBytesMax = 64 * 1024;
+/** Holes that together are shorter are written as zeros: to ask where they are would take longer. */
+const holeBytesMin = 64 * 1024;
+/** Extents of a file with holes; of more than these, those that lie closest are one. */
+const extentsMax = 64 * 1024;
 
 interface Begun {
   readonly entry: TarEntry;
@@ -61,7 +82,19 @@ async function entryOf(
   if (sameAs !== undefined) return { path, file, sameAs };
   const found = await showFile(place, { path: `/${path.toString('utf8')}`, node: file.node });
   const target = found.target === null ? {} : { target: Buffer.from(found.target) };
-  return { path, file: { ...file, ...pick(found) }, ...target, attributes: attributesOf(found) };
+  const known = { ...file, ...pick(found) };
+  const extents = await extentsOf(place, known, path);
+  return { path, file: known, ...target, ...extents, attributes: attributesOf(found) };
+}
+
+/** Where the data is, of a file that takes less room than it is long. */
+async function extentsOf(place: Place, file: FileValue, path: Buffer): Promise<Pick<TarEntry, 'extents'>> {
+  const { kind, size_bytes, used_bytes, node } = file;
+  if (kind !== 'file' || size_bytes <= wholeBytesMax || size_bytes - used_bytes < holeBytesMin) return {};
+  const found = await dataExtents(place, { path: `/${path.toString('utf8')}`, node }, extentsMax);
+  const extents = inWholeBlocks(found, size_bytes);
+  const dataBytes = extents.reduce((sum, [, length]) => sum + length, 0);
+  return size_bytes - dataBytes < holeBytesMin ? {} : { extents };
 }
 
 /** What a list could not tell of an inode that it failed to read, the file itself tells or fails. */
@@ -93,15 +126,21 @@ async function writeContent(place: Place, { entry, whole }: Begun, write: Write)
     await write(tarPadding(bytes));
     return bytes;
   }
+  const { file, extents } = entry;
   let done = 0;
-  const path = `/${entry.path.toString('utf8')}`;
-  const wanted = { path, node: entry.file.node, sizeBytes: bytes };
-  for await (const piece of withZeros(readPieces(place, wanted))) {
+  const writeOne = async (piece: Uint8Array) => {
     await write(piece);
     done += piece.length;
+  };
+  const wanted = { path: `/${entry.path.toString('utf8')}`, node: file.node, sizeBytes: file.size_bytes };
+  if (extents !== undefined) await writeOne(tarMap(extents));
+  for (const [offset, length] of extents ?? [[0, bytes]]) {
+    if (length === 0) continue;
+    const range = { ...wanted, from: offset, to: offset + length };
+    for await (const piece of withZeros(readPieces(place, range))) await writeOne(piece);
   }
   if (done !== bytes)
-    throw new Fault('FILE_DAMAGED', `Cannot read "${path}": it is shorter than its size says`);
+    throw new Fault('FILE_DAMAGED', `Cannot read "${wanted.path}": it is shorter than its size says`);
   await write(tarPadding(bytes));
   return bytes;
 }

@@ -1,8 +1,9 @@
 /** Files as a stream of the POSIX tar format. Source: POSIX.1-2017, pax, "pax Interchange Format".
  *  Promises: names are kept byte for byte, also where they are no UTF-8; sizes, times and names beyond what the old header holds go
- *  into an extended header. Pure. What it does not know: where the files come from. */
+ *  into an extended header, and so do holes, in the form 1.0 of GNU tar, which others read, too. Pure. What it does not know: where the files come from. */
 
 import type { FileValue } from '../../daemon/protocol/values.ts';
+import type { Extent } from '../extents.ts';
 
 const blockBytes = 512;
 /** Types of entries that tar knows; sockets have none. */
@@ -26,15 +27,49 @@ export interface TarEntry {
   /** The path of an earlier entry that is the same file. */
   readonly sameAs?: Buffer;
   readonly attributes?: readonly { readonly name: string; readonly value: Buffer }[];
+  /** What of a file is in the archive, as `inWholeBlocks` gives it; absent: all of it. */
+  readonly extents?: readonly Extent[];
+}
+
+/** The same extents, so that each but the last ends with a block of the archive; the last says how long the file is. */
+export function inWholeBlocks(extents: readonly Extent[], sizeBytes: number): Extent[] {
+  const whole: Extent[] = [];
+  for (const [offset, length] of extents) {
+    const begin = offset - (offset % blockBytes);
+    const end = Math.min(sizeBytes, Math.ceil((offset + length) / blockBytes) * blockBytes);
+    const last = whole.at(-1);
+    if (last !== undefined && last[0] + last[1] >= begin) last[1] = end - last[0];
+    else whole.push([begin, end - begin]);
+  }
+  const last = whole.at(-1);
+  if (last === undefined || last[0] + last[1] < sizeBytes) whole.push([sizeBytes, 0]);
+  return whole;
+}
+
+/** What stands between the head of a file with holes and its extents. */
+export function tarMap(extents: readonly Extent[]): Buffer {
+  const numbers = [extents.length, ...extents.flat()];
+  const text = Buffer.from(numbers.map((number) => `${number}\n`).join(''));
+  return Buffer.concat([text, tarPadding(text.length)]);
 }
 
 /** What stands before the content of an entry. */
 export function tarHead(entry: TarEntry): Buffer {
   const { file, sameAs, target, attributes = [] } = entry;
-  const path = file.kind === 'folder' ? Buffer.concat([entry.path, Buffer.from('/')]) : entry.path;
+  const { extents } = entry;
+  const ownPath = file.kind === 'folder' ? Buffer.concat([entry.path, Buffer.from('/')]) : entry.path;
+  // Who knows nothing of holes finds a file that is not the real one, under a name that says so.
+  const path = extents === undefined ? ownPath : Buffer.from('GNUSparseFile.0/file');
   const link = sameAs ?? target ?? Buffer.alloc(0);
   const sizeBytes = contentBytes(entry);
   const records: Buffer[] = [];
+  if (extents !== undefined)
+    records.push(
+      record('GNU.sparse.major', Buffer.from('1')),
+      record('GNU.sparse.minor', Buffer.from('0')),
+      record('GNU.sparse.name', ownPath),
+      record('GNU.sparse.realsize', Buffer.from(String(file.size_bytes))),
+    );
   if (path.length > 100) records.push(record('path', path));
   if (link.length > 100) records.push(record('linkpath', link));
   if (sizeBytes > octalMax[12]) records.push(record('size', Buffer.from(String(sizeBytes))));
@@ -62,8 +97,11 @@ export function tarHead(entry: TarEntry): Buffer {
 }
 
 /** Bytes of content that follow the head. */
-export const contentBytes = ({ file, sameAs }: TarEntry): number =>
-  file.kind === 'file' && sameAs === undefined ? file.size_bytes : 0;
+export function contentBytes({ file, sameAs, extents }: TarEntry): number {
+  if (file.kind !== 'file' || sameAs !== undefined) return 0;
+  if (extents === undefined) return file.size_bytes;
+  return tarMap(extents).length + extents.reduce((sum, [, length]) => sum + length, 0);
+}
 
 /** What stands behind `bytes` of content. */
 export const tarPadding = (bytes: number): Buffer =>

@@ -5,6 +5,7 @@
 import { Fault } from '../../daemon/protocol/faults.ts';
 import { fileReadBytesMax } from '../../daemon/protocol/limits.ts';
 import type { FileSystemValue, FileValue } from '../../daemon/protocol/values.ts';
+import { type Extent, mergeClosest } from '../extents.ts';
 import type { Session } from '../session.ts';
 
 /** Pieces of a file that are asked for ahead. */
@@ -97,16 +98,47 @@ export async function* withZeros(pieces: AsyncIterable<Piece>): AsyncGenerator<U
   }
 }
 
-/** The content of a file in order, from its begin to its end. */
+/** Where the data of a file is, in order; at most `most` extents, merged where they lie closest. */
+export async function dataExtents(
+  place: Place,
+  file: { readonly path: string; readonly node: number },
+  most: number,
+): Promise<Extent[]> {
+  let extents: Extent[] = [];
+  for (let offset: number | null = 0; offset !== null; ) {
+    const page: Awaited<ReturnType<typeof place.session.call<'file.extents'>>> = await place.session.call(
+      'file.extents',
+      { ...inPlace(place), ...file, offset },
+    );
+    extents.push(...page.extents);
+    if (extents.length > 2 * most) extents = mergeClosest(extents, most);
+    offset = page.next_offset;
+  }
+  return mergeClosest(extents, most);
+}
+
+export interface Piecewise {
+  readonly path: string;
+  readonly node: number;
+  /** Where it ends, if that is known; no more than that is asked for. */
+  readonly sizeBytes?: number;
+  readonly from?: number;
+  /** Before its end. */
+  readonly to?: number;
+}
+
+/** The content of a file in order, from its begin to its end, or a range of it. */
 export async function* readPieces(
   place: Place,
-  { path, node, sizeBytes }: { readonly path: string; readonly node: number; readonly sizeBytes?: number },
+  { path, node, sizeBytes, from = 0, to }: Piecewise,
 ): AsyncGenerator<Piece> {
-  const ask = (offset: number) =>
-    place.session.call('file.read', { ...inPlace(place), path, node, offset, length: fileReadBytesMax });
+  const ask = (offset: number) => {
+    const length = Math.min(fileReadBytesMax, (to ?? Number.POSITIVE_INFINITY) - offset);
+    return place.session.call('file.read', { ...inPlace(place), path, node, offset, length });
+  };
   // Nothing is asked for behind the end, but for the first piece where the end is not known.
-  let end = sizeBytes ?? fileReadBytesMax;
-  let offset = 0;
+  let end = to ?? sizeBytes ?? fileReadBytesMax;
+  let offset = from;
   let ahead: ReturnType<typeof ask>[] = [];
   for (;;) {
     while (ahead.length < piecesAhead && offset + ahead.length * fileReadBytesMax < end) {
@@ -116,13 +148,13 @@ export async function* readPieces(
       ahead.push(asked);
     }
     const piece = await (ahead.shift() ?? ask(offset));
-    const taken = piece.bytes.length > 0 ? piece.bytes.length : piece.hole_bytes;
-    if (taken === 0) return;
-    end = piece.size_bytes;
+    end = Math.min(to ?? piece.size_bytes, piece.size_bytes);
+    const taken = piece.bytes.length > 0 ? piece.bytes.length : Math.min(piece.hole_bytes, end - offset);
+    if (taken <= 0) return;
     yield piece.bytes.length > 0 ? piece.bytes : { holeBytes: taken };
     offset += taken;
     // What was asked for ahead only fits where the piece was of full size.
     if (taken !== fileReadBytesMax) ahead = [];
-    if (offset >= piece.size_bytes) return;
+    if (offset >= end) return;
   }
 }

@@ -2,7 +2,14 @@
  *  Knows nothing of how a file system is read. */
 
 import { Fault } from '../base/faults.ts';
-import type { Browse, FileDetails, FileList, FilePiece, FileReference } from '../view/browse/browse.ts';
+import type {
+  Browse,
+  FileDetails,
+  FileExtents,
+  FileList,
+  FilePiece,
+  FileReference,
+} from '../view/browse/browse.ts';
 import { findBackup, requireReadable } from './find.ts';
 import type { Services } from './services.ts';
 
@@ -42,4 +49,7 @@ export const readFile = (
   length: number,
 ): Promise<FilePiece> => browseOf(services).read(referenceOf(services, order), offset, length);
 
-export type { FileDetails, FileList, FilePiece };
+export const findExtents = (services: Services, order: FileOrder, offset: number): Promise<FileExtents> =>
+  browseOf(services).extents(referenceOf(services, order), offset);
+
+export type { FileDetails, FileExtents, FileList, FilePiece };

@@ -50,4 +50,14 @@ export const fileMethods = {
     }),
     answer: 'bytes from the offset on, or how many zeros begin there; both empty at the end of the file',
   }),
+  'file.extents': method<{
+    extents: [offset: number, length: number][];
+    next_offset: number | null;
+    size_bytes: number;
+  }>()({
+    summary: 'Tells where the data of a file inside a backup is; what is between reads as zeros.',
+    needs: 'project',
+    params: z.strictObject({ ...fileReference, offset: z.int().min(0).default(0), ...inProject }),
+    answer: 'extents from the offset on, some hundred at most, and where to go on; null: that was all',
+  }),
 } as const;

@@ -80,6 +80,7 @@ const probes: { readonly [M in MethodName]: readonly Probe[] } = {
   'backup.record.import': [{ params: () => ({ service: 'x', url: 'x' }) }],
   'file.list': [by('backup')],
   'file.show': [by('backup')],
+  'file.extents': [by('backup')],
   'file.read': [by('backup', { offset: 0, length: 1 })],
   mount: [
     { names: 'backup', params: (backup) => ({ backup, directory: ownFolder }) },

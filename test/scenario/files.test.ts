@@ -1,7 +1,20 @@
 /** Files out of backups without a mount: listed, copied, found, compared, as an operator does it. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runClient } from '../support/client.ts';
@@ -99,6 +112,49 @@ test('files of two points in time are listed, copied, found and compared', { tim
       .filter((line) => line.startsWith(daemon.folder)),
   ).toEqual([daemon.viewDir]);
   expect(run('losetup', '-a')).not.toContain(daemon.folder);
+});
+
+test('a file of 1 TiB that is nearly all holes makes a small archive', { timeout: 60_000 }, async () => {
+  const daemon = await daemonForTest();
+  const [source, here] = [outsideFolder(), outsideFolder()];
+  mkdirSync(join(source, 'd'));
+  const places = [0, 4097, 2 ** 30 - 3, 2 ** 39, 2 ** 40 - 777];
+  const files: Record<string, [sizeBytes: number, places: number[]]> = {
+    ['tera']: [2 ** 40, places],
+    ['empty at its end']: [2 ** 30 + 5, places.slice(0, 2)],
+    ['nothing']: [2 ** 21, []],
+    ['n'.repeat(200)]: [2 ** 20 + 1, [2 ** 19]],
+  };
+  for (const [name, [sizeBytes, pieces]] of Object.entries(files)) {
+    writeFileSync(join(source, 'd', name), '');
+    const file = openSync(join(source, 'd', name), 'r+');
+    for (const place of pieces) writeSync(file, expected(9, 0, 777), 0, 777, place);
+    ftruncateSync(file, sizeBytes);
+    closeSync(file);
+  }
+  const image = join(daemon.folder, 'disk.img');
+  makeImage(image, source);
+  await daemon.addVolume('v', image);
+  await daemon.done(daemon.call('backup.create', { volume: 'v', name: 'holes' }));
+  const got = await runClient(['file', 'get', 'holes', '/d'], {
+    env: { BASALT_SOCKET: daemon.socketPath },
+    cwd: here,
+  });
+  expect(got.status).toBe(0);
+  expect(statSync(join(here, 'd.tar')).size).toBeLessThan(MiB);
+  run('tar', '-C', here, '-xf', join(here, 'd.tar'));
+  for (const [name, [sizeBytes, pieces]] of Object.entries(files)) {
+    const path = join(here, 'd', name);
+    expect([name, statSync(path).size]).toEqual([name, sizeBytes]);
+    expect(statSync(path).blocks * 512).toBeLessThan(MiB);
+    const file = openSync(path, 'r');
+    for (const place of pieces) {
+      const bytes = Buffer.alloc(777);
+      readSync(file, bytes, 0, 777, place);
+      expect(bytes.equals(expected(9, 0, 777))).toBe(true);
+    }
+    closeSync(file);
+  }
 });
 
 test('what is not there, no file system, and a deleted backup are said so', async () => {

@@ -22,7 +22,7 @@ export function addFileGet(noun: Command): void {
   verb(noun, 'get', {
     summary: 'Copies a file out of a backup; a folder comes as a tar archive',
     details:
-      'Without -o, the file gets its own name in the folder where you are, and a folder its name with ".tar". Holes stay holes. An\narchive holds owners, modes, times, links and extended attributes.',
+      'Without -o, the file gets its own name in the folder where you are, and a folder its name with ".tar". Holes stay holes, in\nan archive, too. An archive holds owners, modes, times, links and extended attributes.',
     examples: [
       'basaltctl file get monday /etc/hostname -o -',
       'basaltctl file get monday /srv/www -o www.tar',

@@ -1,12 +1,14 @@
 /** file.*: one function a method, and how a file inside a backup is shown. */
 
-import { type FileDetails, listFiles, readFile, showFile } from '../../jobs/files.ts';
+import { type FileDetails, findExtents, listFiles, readFile, showFile } from '../../jobs/files.ts';
 import type { FileSystemValue, FileValue } from '../../protocol/values.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
 type Attributes = FileDetails['attributes'];
 
-export const fileHandlers = ({ services }: HandlerParts): Some<'file.list' | 'file.show' | 'file.read'> => ({
+export const fileHandlers = ({
+  services,
+}: HandlerParts): Some<'file.list' | 'file.show' | 'file.extents' | 'file.read'> => ({
   'file.list': async ({ position, ...order }) => {
     const { fileSystem, files, next } = await listFiles(services, order, position);
     return {
@@ -25,6 +27,10 @@ export const fileHandlers = ({ services }: HandlerParts): Some<'file.list' | 'fi
       target: target?.toString('utf8') ?? null,
       attributes: extended.map(({ name: key, value }) => ({ name: key, value: value.toString('base64') })),
     };
+  },
+  'file.extents': async ({ offset, ...order }) => {
+    const { extents, next, sizeBytes } = await findExtents(services, order, offset);
+    return { extents: extents.map(([at, length]) => [at, length]), next_offset: next, size_bytes: sizeBytes };
   },
   'file.read': async ({ offset, length, ...order }) => {
     const { bytes, holeBytes, sizeBytes } = await readFile(services, order, offset, length);

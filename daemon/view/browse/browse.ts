@@ -14,6 +14,7 @@ import {
   type FileAttributes,
   type FileSystemDescription,
   type ListedFile,
+  nonsense,
 } from './wire.ts';
 
 const { ENOENT, ENOTDIR, ENOTSUP, EACCES, EINVAL } = constants.errno;
@@ -54,6 +55,16 @@ export interface FilePiece {
   readonly holeBytes: number;
   readonly sizeBytes: number;
 }
+
+export interface FileExtents {
+  readonly extents: readonly (readonly [offset: number, length: number])[];
+  /** From where to go on; null: that was all. */
+  readonly next: number | null;
+  readonly sizeBytes: number;
+}
+
+/** Extents that the reader is asked for at a time, one by one. */
+const extentsAtOnce = 512;
 
 /** Bytes of one answer of the reader to a list: some hundred entries. */
 const listBytes = 128 * 1024;
@@ -111,6 +122,27 @@ export class Browse {
       const wanted = Math.min(length, fileReadBytesMax, Math.max(1, data.length));
       const bytes = await reader.call({ operation: 'read', node, offset, length: wanted });
       return { bytes, holeBytes: 0, sizeBytes };
+    });
+  }
+
+  /** Where data is, from `offset` on; neighbours are one. */
+  extents(reference: FileReference, offset: number): Promise<FileExtents> {
+    return this.#use(reference, async (reader) => {
+      const { node, sizeBytes } = await find(reader, reference, true);
+      const extents: [offset: number, length: number][] = [];
+      let at = offset;
+      for (let count = 0; count < extentsAtOnce && at < sizeBytes; count += 1) {
+        const data = decodeRange(await reader.call({ operation: 'nextData', node, offset: at }));
+        const last = extents.at(-1);
+        if (data.length === 0) at = sizeBytes;
+        else if (data.offset < at) throw nonsense('data that lies before what was asked for');
+        else {
+          if (last !== undefined && last[0] + last[1] === data.offset) last[1] += data.length;
+          else extents.push([data.offset, data.length]);
+          at = data.offset + data.length;
+        }
+      }
+      return { extents, next: at < sizeBytes ? at : null, sizeBytes };
     });
   }
 

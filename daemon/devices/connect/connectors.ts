@@ -9,10 +9,12 @@
 import { Fault } from '../../base/faults.ts';
 import { deviceKinds, parseDeviceUrl } from '../device-url.ts';
 import type { Connection, Connector } from './connector.ts';
+import { fc } from './fc/fc.ts';
+import { iscsi } from './iscsi/iscsi.ts';
 import { nbdConnector } from './nbd/nbd.ts';
 
 /** The table: a connector is its line here. */
-const table: readonly Connector[] = [nbdConnector()];
+const table: readonly Connector[] = [fc, iscsi, nbdConnector()];
 
 /** Needs to be attached before it can be opened. */
 export interface RemoteLocation {

@@ -1,0 +1,162 @@
+/** Volumes of Fibre Channel storages.
+ *    our ports × ports of the storage ─exact scan▶ disks ─one volume?▶ map ▶ device
+ *  Promises: those of connector.ts. There are no sessions to make or to end: what is built is disks and a map. All targets of a port are
+ *  scanned only where that was asked for, as it brings in units of others. */
+
+import { join } from 'node:path';
+import type { Attached, ConnectContext, Connection, Connector, Json } from '../connector.ts';
+import { assemble, type Wanted } from '../scsi/assemble.ts';
+import { bring, isReached, type Outcome } from '../scsi/bring.ts';
+import { bootId, type JsonMap, Ledger, readScsiBuilt, type ScsiBuilt, textOf } from '../scsi/built.ts';
+import { addressesOf, addressText, diskAt } from '../scsi/disks.ts';
+import { release, type WayOf } from '../scsi/release.ts';
+import { removeDisk } from '../scsi/remove.ts';
+import { type Scene, sceneOf } from '../scsi/scene.ts';
+import { grow, observe } from '../scsi/watch.ts';
+import { attachFailed } from '../trouble.ts';
+import { type FcConnection, format, key, load, parseInfo, parseUrl } from './connection.ts';
+import { type HostPort, hostPorts, targetPort } from './ports.ts';
+
+/** One of our ports and one of the storage. */
+interface Pair {
+  readonly initiator: string;
+  readonly wwpn: string;
+  readonly lun: number;
+}
+
+const viaOf = ({ initiator, wwpn, lun }: Pair): string => `${initiator} to ${wwpn} lun ${lun}`;
+const placeOf = ({ initiator, wwpn, lun }: Pair): JsonMap => ({ initiator, wwpn, lun });
+const numberOf = (value: Json | undefined): number => (typeof value === 'number' ? value : -1);
+
+/** Hosts are numbered anew by every load of a driver: ours are told by their names. */
+const wayTo =
+  (scene: Scene): WayOf =>
+  ({ place, via }) => ({
+    via,
+    address: async () => {
+      const { folders } = scene.context;
+      const ports = await hostPorts(folders);
+      const own = ports.find(({ wwpn }) => wwpn === textOf(place['initiator']));
+      const port = own && (await targetPort(folders, own.host, textOf(place['wwpn'])));
+      return port === undefined ? undefined : { ...port, lun: numberOf(place['lun']) };
+    },
+  });
+
+function pairsOf(ports: readonly HostPort[], { targets }: FcConnection): Pair[] {
+  return targets.flatMap(({ wwpn, lun, initiators }) =>
+    ports
+      .filter((port) => initiators.length === 0 || initiators.includes(port.wwpn))
+      .map((port) => ({ initiator: port.wwpn, wwpn, lun })),
+  );
+}
+
+/** Every target of our ports is asked for the number; units that come in with it and are not of this volume are taken away again. What
+ *  will appear of it is in the journal before. */
+async function scanAll(
+  scene: Scene,
+  ledger: Ledger<ScsiBuilt>,
+  ports: readonly HostPort[],
+  pairs: readonly Pair[],
+): Promise<void> {
+  const { context } = scene;
+  const { folders, probe } = context;
+  const ways = pairs.map((pair) => ({ place: placeOf(pair), via: viaOf(pair), made: true, sequence: null }));
+  await ledger.change((value) => ({ ...value, ways }));
+  for (const { host } of ports) {
+    const before = new Set((await addressesOf(folders, host)).map(addressText));
+    for (const lun of new Set(pairs.map((pair) => pair.lun))) {
+      context.note(`host${host}: scanning all targets for unit ${lun}`);
+      await probe.order(join(folders.sys, 'class/scsi_host', `host${host}`, 'scan'), `- - ${lun}`);
+    }
+    const wanted = await Promise.all(ways.map((way) => wayTo(scene)(way).address()));
+    const own = new Set(wanted.flatMap((address) => (address === undefined ? [] : [addressText(address)])));
+    for (const address of await addressesOf(folders, host)) {
+      if (before.has(addressText(address)) || own.has(addressText(address))) continue;
+      const disk = await diskAt(folders, address);
+      context.note(`${addressText(address)} came in with the scan, and is taken away`);
+      if (disk !== undefined) await removeDisk(scene, disk);
+    }
+  }
+}
+
+async function reachAll(
+  scene: Scene,
+  ledger: Ledger<ScsiBuilt>,
+  pairs: readonly Pair[],
+  several: boolean,
+): Promise<Outcome[]> {
+  const reach = (pair: Pair) => {
+    const [place, via] = [placeOf(pair), viaOf(pair)];
+    const way = wayTo(scene)({ place, via, made: false, sequence: null });
+    return scene.context.alone(`fc ${via}`, () => bring(scene, ledger, way, place));
+  };
+  if (several) {
+    const settled = await Promise.allSettled(pairs.map(reach));
+    return settled.map((one) => {
+      if (one.status === 'rejected') throw one.reason;
+      return one.value;
+    });
+  }
+  const outcomes: Outcome[] = [];
+  for (const pair of pairs) {
+    const outcome = await reach(pair);
+    outcomes.push(outcome);
+    if (isReached(outcome)) break;
+  }
+  return outcomes;
+}
+
+const wantedOf = ({ policy }: ConnectContext, { enforceMultipath }: FcConnection): Wanted => ({
+  multipath: policy.multipath,
+  enforce: policy.multipath && (enforceMultipath ?? policy.enforceMultipath),
+});
+
+async function attachWith(
+  connection: Connection,
+  context: ConnectContext,
+  earlier: ScsiBuilt | undefined,
+): Promise<{ seen: Attached; scene: Scene }> {
+  const scene = sceneOf(context, format(connection));
+  const asked = load(connection);
+  const wanted = wantedOf(context, asked);
+  const empty = { boot: await bootId(), ways: [], map: null, identity: null };
+  const ledger = new Ledger<ScsiBuilt>(context, earlier ?? empty);
+  const ports = (await hostPorts(context.folders)).filter(({ online }) => online);
+  if (ports.length === 0) throw attachFailed(scene.what, 'no Fibre Channel port of this host is online');
+  const pairs = pairsOf(ports, asked);
+  if (pairs.length === 0)
+    throw attachFailed(scene.what, 'no port of this host is among those that are mapped to it');
+  let outcomes = await reachAll(scene, ledger, pairs, wanted.multipath);
+  if (asked.wildcard && !outcomes.some(isReached)) {
+    await scanAll(scene, ledger, ports, pairs);
+    outcomes = await reachAll(scene, ledger, pairs, wanted.multipath);
+  }
+  const seen = await assemble(scene, ledger, outcomes, wanted);
+  return { seen: { ...seen, built: ledger.value }, scene };
+}
+
+export const fc: Connector = {
+  kind: 'fc',
+  driverTypes: ['fibre_channel'],
+  summary: 'A volume of a Fibre Channel storage, by the names of its ports',
+  example: 'fc://500a098280feeba5,500a098290feeba5/1',
+  needs: ['multipath-tools'],
+  parseUrl,
+  parseInfo,
+  format,
+  key,
+  attach: async (connection, context) => (await attachWith(connection, context, undefined)).seen,
+  observe: (connection, built, context) => {
+    const scene = sceneOf(context, format(connection));
+    return observe(scene, readScsiBuilt(built), wayTo(scene));
+  },
+  rescan: async (connection, built, context) => {
+    const { seen, scene } = await attachWith(connection, context, readScsiBuilt(built));
+    const read = readScsiBuilt(seen.built);
+    return { ...(await grow(scene, read, seen)), built: read };
+  },
+  detach: (connection, built, context) => {
+    const scene = sceneOf(context, format(connection));
+    return release(scene, readScsiBuilt(built), wayTo(scene));
+  },
+};

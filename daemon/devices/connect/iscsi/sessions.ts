@@ -1,0 +1,56 @@
+/** Sessions of the kernel's initiator as sysfs shows them, by their number, which is not used again while the host is up.
+ *  Only reads. Source: scsi_transport_iscsi. */
+
+import { join } from 'node:path';
+import { namesIn, readText } from '../../block-names.ts';
+import type { SystemFolders } from '../connector.ts';
+import { addressesOf, hostAbove, type ScsiAddress } from '../scsi/disks.ts';
+import { readPortal } from './connection.ts';
+
+export interface Session {
+  readonly sid: number;
+  readonly iqn: string;
+  /** As it was logged in to: "10.0.0.2:3260". */
+  readonly portal: string;
+  /** "LOGGED_IN", "FAILED", "FREE" */
+  readonly state: string;
+  readonly host: number;
+}
+
+function portalOf(address: string, port: string): string {
+  try {
+    return readPortal(address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
+  } catch {
+    return `${address}:${port}`;
+  }
+}
+
+async function sessionIn({ sys }: SystemFolders, name: string): Promise<Session | undefined> {
+  const folder = join(sys, 'class/iscsi_session', name);
+  const sid = Number(name.slice('session'.length));
+  const iqn = await readText(join(folder, 'targetname'));
+  const host = await hostAbove(join(folder, 'device'));
+  const connection = join(sys, 'class/iscsi_connection', `connection${sid}:0`);
+  const address = (await readText(join(connection, 'persistent_address'))) ?? '';
+  const port = (await readText(join(connection, 'persistent_port'))) ?? '';
+  if (!Number.isSafeInteger(sid) || iqn === undefined || host === undefined) return undefined;
+  const state = (await readText(join(folder, 'state'))) ?? 'unknown';
+  return { sid, iqn: iqn.toLowerCase(), portal: portalOf(address, port), state, host };
+}
+
+export async function sessions(folders: SystemFolders): Promise<Session[]> {
+  const names = await namesIn(join(folders.sys, 'class/iscsi_session'));
+  const all = await Promise.all(names.map((name) => sessionIn(folders, name)));
+  return all.filter((one) => one !== undefined).sort((one, other) => one.sid - other.sid);
+}
+
+/** Those to one portal of a target; there may be several. */
+export async function sessionsTo(folders: SystemFolders, portal: string, iqn: string): Promise<Session[]> {
+  return (await sessions(folders)).filter((one) => one.portal === portal && one.iqn === iqn);
+}
+
+/** The initiator in software has one target to a host, at 0:0; where one is known already, sysfs says so. */
+export async function addressOn(folders: SystemFolders, session: Session, lun: number): Promise<ScsiAddress> {
+  const [known] = await addressesOf(folders, session.host);
+  return { host: session.host, channel: known?.channel ?? 0, target: known?.target ?? 0, lun };
+}

@@ -1,0 +1,104 @@
+/** multipathd and multipath, asked and told by their own programs.
+ *  Promises: no shell; each call is short, as the daemon may be busy or gone; an answer of "fail" or "timeout" is a failure although
+ *  the program ends with 0. Only maps and paths that are named are touched: never `reconfigure`, which makes all maps anew.
+ *  Source: multipath-tools 0.9.4, multipathd/cli.c, libmultipath/print.c. */
+
+import { join } from 'node:path';
+import { Fault } from '../../../base/faults.ts';
+import { readText } from '../../block-names.ts';
+import type { ConnectContext } from '../connector.ts';
+
+/** What multipathd knows of a path. */
+export interface KnownPath {
+  /** "sdb" */
+  readonly name: string;
+  /** Empty before it was asked for. */
+  readonly wwid: string;
+  /** "active", "failed", "undef" */
+  readonly mapState: string;
+  /** "ready", "faulty", "ghost", "shaky" */
+  readonly checked: string;
+  /** Name of the map; "[orphan]": in none. */
+  readonly map: string;
+}
+
+type Host = Pick<ConnectContext, 'tools' | 'folders'>;
+
+const callMs = 15_000;
+const versionMin = [0, 7] as const;
+
+async function ask({ tools }: Host, ...words: string[]): Promise<{ ok: boolean; text: string }> {
+  if ((await tools.find('multipathd')) === undefined) return { ok: false, text: 'there is no multipathd' };
+  const { status, stdout, complaint } = await tools.run('multipathd', words, { timeoutMs: callMs });
+  const bad = /^(fail|timeout|error|blacklisted)/im.test(stdout) || /error receiving packet/i.test(stdout);
+  return { ok: status === 0 && !bad, text: status === 0 ? stdout : complaint };
+}
+
+/** Why several paths can't be used on this host; undefined where they can. */
+export async function whyNot(host: Host): Promise<string | undefined> {
+  if ((await host.tools.find('multipathd')) === undefined) return 'multipath-tools is not installed';
+  const { stdout, stderr } = await host.tools.run('multipath', ['-h'], { timeoutMs: callMs });
+  const [, major, minor] = /multipath-tools v(\d+)\.(\d+)/.exec(stdout + stderr) ?? [];
+  const version = [Number(major ?? 0), Number(minor ?? 0)] as const;
+  if (version[0] === versionMin[0] && version[1] < versionMin[1])
+    return `multipath-tools ${version.join('.')} is older than ${versionMin.join('.')}`;
+  const { ok, text } = await ask(host, 'show', 'status');
+  return ok ? undefined : `multipathd does not run: ${text.trim() || 'no answer'}`;
+}
+
+/** Lines of "%d|%w|%t|%T|%m". */
+export function readPaths(text: string): KnownPath[] {
+  return text.split('\n').flatMap((line) => {
+    const fields = line.split('|').map((field) => field.trim());
+    const [name, wwid, mapState, checked, map] = fields;
+    if (name === undefined || fields.length !== 5) return [];
+    return [{ name, wwid: wwid ?? '', mapState: mapState ?? '', checked: checked ?? '', map: map ?? '' }];
+  });
+}
+
+export async function knownPaths(host: Host): Promise<KnownPath[]> {
+  const { ok, text } = await ask(host, 'show', 'paths', 'raw', 'format', '%d|%w|%t|%T|%m');
+  return ok ? readPaths(text) : [];
+}
+
+/** Undefined where it did; else what multipathd said. */
+type Answer = Promise<string | undefined>;
+const answer = async (asked: ReturnType<typeof ask>): Answer => {
+  const { ok, text } = await asked;
+  return ok ? undefined : text.trim() || 'it refused';
+};
+
+export const addPath = (host: Host, name: string): Answer => answer(ask(host, 'add', 'path', name));
+export const removePath = (host: Host, name: string): Answer => answer(ask(host, 'del', 'path', name));
+export const removeMap = (host: Host, name: string): Answer => answer(ask(host, 'del', 'map', name));
+export const resizeMap = (host: Host, name: string): Answer => answer(ask(host, 'resize', 'map', name));
+/** From now on reads and writes fail at once when the last path is gone, in place of waiting for its return. */
+export const failWithoutPaths = (host: Host, name: string): Answer =>
+  answer(ask(host, 'disablequeueing', 'map', name));
+
+export async function knowsWwid({ folders }: Host, wwid: string): Promise<boolean> {
+  const text = (await readText(join(folders.etc, 'multipath/wwids'))) ?? '';
+  return text.split('\n').includes(`/${wwid}/`);
+}
+
+/** Lets one path alone of this WWID become a map. */
+export async function rememberWwid({ tools }: Host, wwid: string): Promise<void> {
+  await tools.output('multipath', ['-a', wwid], { timeoutMs: callMs });
+}
+
+export async function forgetWwid(host: Host, wwid: string): Promise<void> {
+  if (!(await knowsWwid(host, wwid))) return;
+  await host.tools.output('multipath', ['-w', wwid], { timeoutMs: callMs });
+}
+
+/** Writes back and takes down a map that nobody uses; undefined where it did. */
+export async function flushMap({ tools }: Host, name: string): Answer {
+  const { status, complaint } = await tools.run('multipath', ['-f', name], { timeoutMs: 60_000 });
+  return status === 0 ? undefined : complaint;
+}
+
+/** WWIDs are words for programs: none that could be taken for something else. */
+export function checkWwid(wwid: string): string {
+  if (/^[0-9A-Za-z][!-~]{0,127}$/.test(wwid) && !wwid.includes('/')) return wwid;
+  throw new Fault('DEVICE_FAILED', `Cannot use "${wwid}" as a WWID: multipathd gave one that is none`);
+}

@@ -1,0 +1,67 @@
+/** Takes down a multipath map of our making, whatever state its paths are in.
+ *    holders above ─unopened: removed▶ no queueing ▶ written back ▶ multipath -f ─refused▶ del map ▶ gone from sysfs
+ *  Promises: a map that somebody uses stays (DEVICE_BUSY); nothing hangs because all paths are gone, as queueing ends first; it resolves
+ *  when sysfs does not show the map any more. */
+
+import { join } from 'node:path';
+import { namesIn } from '../../block-names.ts';
+import type { MapBuilt } from '../scsi/built.ts';
+import { clearHolders, openCount, usersOf } from '../scsi/holders.ts';
+import { type Scene, until } from '../scsi/scene.ts';
+import { deviceBusy, deviceLeft } from '../trouble.ts';
+import { failWithoutPaths, flushMap, forgetWwid, knownPaths, removeMap, removePath } from './client.ts';
+import { type MultipathMap, mapOf } from './maps.ts';
+
+const goneLimitMs = 10_000;
+const tries = 3;
+
+async function takeDown(scene: Scene, map: MultipathMap): Promise<void> {
+  const { context, what } = scene;
+  const used = await clearHolders(scene, map.folder);
+  if (used.length > 0) throw deviceBusy(what, used);
+  await failWithoutPaths(context, map.name);
+  await context.probe.flush(map.device).catch((thrown: unknown) => {
+    context.note(thrown instanceof Error ? thrown.message : String(thrown));
+  });
+  const gone = async () => ((await mapOf(context.folders, map.wwid)) === undefined ? true : undefined);
+  let why = '';
+  for (let attempt = 1; attempt <= tries; attempt += 1) {
+    why = (await flushMap(context, map.name)) ?? '';
+    if ((await until(scene, gone, { limitMs: attempt * 1000 })) === true) return;
+    if (/in use/.test(why) && attempt === tries) break;
+  }
+  if (((await openCount(scene, map.name)) ?? 0) > 0) {
+    const users = await usersOf(scene, map.folder);
+    throw deviceBusy(what, users.length > 0 ? users : [`${map.name} (${map.device}) is open`]);
+  }
+  why = (await removeMap(context, map.name)) ?? why;
+  if ((await until(scene, gone, { limitMs: goneLimitMs })) === true) return;
+  throw deviceLeft(what, [`map ${map.name} (${map.device})`], why || 'the map does not go');
+}
+
+/** The map, where it is ours; what was there before stays. */
+export async function leaveMap(scene: Scene, built: MapBuilt): Promise<void> {
+  const map = await mapOf(scene.context.folders, built.wwid);
+  if (map !== undefined && built.made) await takeDown(scene, map);
+}
+
+/** multipathd must have let go of the disks, or it takes the next ones of these names for them. */
+export async function dropPaths(scene: Scene, names: readonly string[]): Promise<string[]> {
+  const { context } = scene;
+  const still = async () => {
+    // A name that is there is another disk's by now.
+    const there = new Set(await namesIn(join(context.folders.sys, 'block')));
+    const known = (await knownPaths(context)).map(({ name }) => name);
+    return known.filter((name) => names.includes(name) && !there.has(name));
+  };
+  const none = async () => ((await still()).length === 0 ? true : undefined);
+  if ((await until(scene, none, { limitMs: 3_000, everyMs: 200 })) === true) return [];
+  for (const name of await still()) await removePath(context, name);
+  return (await until(scene, none, { limitMs: 5_000, everyMs: 200 })) === true ? [] : still();
+}
+
+/** Forgets the WWID where it was not known before. */
+export async function forget(scene: Scene, built: MapBuilt): Promise<void> {
+  if (built.added && (await mapOf(scene.context.folders, built.wwid)) === undefined)
+    await forgetWwid(scene.context, built.wwid);
+}

@@ -1,0 +1,88 @@
+/** Takes down what an attachment has built at the host's side: what came up above, the map, the disks; the transport comes after.
+ *    users? ▶ holders ▶ map ▶ flush ▶ delete each disk ▶ gone from sysfs, /dev and multipathd ▶ WWID forgotten
+ *  Promises: only disks that this attachment made appear are deleted, told by the kernel's sequence number where it has one; in any
+ *  other state than expected, what is left is reported. May be run again after any step. */
+
+import { Fault } from '../../../base/faults.ts';
+import { removePath } from '../multipath/client.ts';
+import { dropPaths, forget, leaveMap } from '../multipath/leave.ts';
+import { mapOver } from '../multipath/maps.ts';
+import { deviceBusy, deviceLeft } from '../trouble.ts';
+import type { Way } from './appear.ts';
+import { bootId, type ScsiBuilt, type WayBuilt } from './built.ts';
+import { diskAt, type ScsiDisk } from './disks.ts';
+import { clearHolders, usersOf } from './holders.ts';
+import { removeDisk } from './remove.ts';
+import { type Scene, until } from './scene.ts';
+
+/** Programs that look at a disk for a moment, such as those of udev, are waited for. */
+const usersLimitMs = 5_000;
+
+export type WayOf = (way: WayBuilt) => Way;
+
+/** Disks of this attachment that are still there. */
+export async function ownDisks(scene: Scene, ways: readonly WayBuilt[], wayOf: WayOf): Promise<ScsiDisk[]> {
+  const found: ScsiDisk[] = [];
+  for (const built of ways.filter(({ made }) => made)) {
+    const address = await wayOf(built).address();
+    const disk = address === undefined ? undefined : await diskAt(scene.context.folders, address);
+    const other = built.sequence !== null && disk !== undefined && disk.sequence !== built.sequence;
+    if (disk !== undefined && !other) found.push(disk);
+  }
+  return found;
+}
+
+/** A disk that stands alone, or in a map that is not ours. */
+async function free(scene: Scene, disk: ScsiDisk): Promise<void> {
+  const { context, what } = scene;
+  if ((await mapOver(context.folders, disk)) !== undefined) {
+    await removePath(context, disk.name);
+    const none = async () => ((await mapOver(context.folders, disk)) === undefined ? true : undefined);
+    await until(scene, none, { limitMs: usersLimitMs });
+    return;
+  }
+  const used = await clearHolders(scene, disk.folder);
+  if (used.length > 0) throw deviceBusy(what, used);
+  let users: string[] = [];
+  const unused = async () => {
+    users = await usersOf(scene, disk.folder);
+    return users.length === 0 ? true : undefined;
+  };
+  if ((await until(scene, unused, { limitMs: usersLimitMs, everyMs: 500 })) !== true)
+    throw deviceBusy(what, users);
+  await context.probe.flush(disk.device).catch((thrown: unknown) => {
+    context.note(thrown instanceof Error ? thrown.message : String(thrown));
+  });
+}
+
+async function removeAll(scene: Scene, disks: readonly ScsiDisk[]): Promise<void> {
+  const answers = await Promise.all(
+    disks.map(async (disk) => ({ disk, why: await removeDisk(scene, disk) })),
+  );
+  const left = answers.filter(({ why }) => why !== undefined);
+  if (left.length > 0) {
+    const names = left.map(({ disk }) => disk.device);
+    throw deviceLeft(scene.what, names, left.map(({ why }) => why).join('; '));
+  }
+  const paths = await dropPaths(
+    scene,
+    disks.map(({ name }) => name),
+  );
+  if (paths.length > 0) throw deviceLeft(scene.what, paths, 'multipathd does not let go of its paths');
+}
+
+/** True where the host is still the one that it was built on: it has not been restarted since. */
+export const sameBoot = async ({ boot }: ScsiBuilt): Promise<boolean> => boot === (await bootId());
+
+export async function release(scene: Scene, built: ScsiBuilt, wayOf: WayOf): Promise<void> {
+  if (await sameBoot(built)) {
+    if (built.map !== null) await leaveMap(scene, built.map);
+    const disks = await ownDisks(scene, built.ways, wayOf);
+    for (const disk of disks) await free(scene, disk);
+    await removeAll(scene, disks);
+  }
+  if (built.map === null) return;
+  await forget(scene, built.map).catch((thrown: unknown) => {
+    if (!(thrown instanceof Fault) || thrown.code !== 'TOOL_MISSING') throw thrown;
+  });
+}

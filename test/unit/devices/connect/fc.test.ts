@@ -1,0 +1,183 @@
+/** Fibre Channel: parsing, and the walk from names of ports to disks on a simulated tree of sysfs. */
+
+import { expect, test } from 'vitest';
+import { fc } from '../../../../daemon/devices/connect/fc/fc.ts';
+import { SimulatedHost, type Unit } from './simulated-fc.ts';
+
+const [ours, ours2] = ['21000024ff000001', '21000024ff000002'] as const;
+const [a, b] = ['500a098280feeba5', '500a098290feeba5'] as const;
+const unit = (name = 'naa.600a09803', sizeBytes = 2 ** 24): Unit => ({ names: [name], sizeBytes });
+
+test('a URL is read and written back', () => {
+  const text = `fc://${a},${b}/5?map=${ours}-${a},${ours2}-${b}`;
+  expect(fc.format(fc.parseUrl(text))).toBe(text);
+  expect(fc.format(fc.parseUrl(`FC://50:0A:09:82:80:FE:EB:A5/300?addressing=SAM2`))).toBe(
+    `fc://${a}/300?addressing=SAM3-flat`,
+  );
+});
+
+test.each([
+  'fc://500a/1',
+  `fc://${a}`,
+  `fc://${a}/70000`,
+  `fc://${a}/1?other=1`,
+  `fc://${a}/1?wildcard=maybe`,
+  `fc://${a}/x`,
+])('%s is refused', (text) => {
+  expect(() => fc.parseUrl(text)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+});
+
+test('of a connection_info the map of initiators decides which ports are used', () => {
+  const data = {
+    target_discovered: true,
+    target_wwn: [a.toUpperCase(), b, '500a0982a0feeba5'],
+    target_lun: 2,
+    initiator_target_map: { [ours.toUpperCase()]: [a], [ours2]: [b] },
+    access_mode: 'rw',
+  };
+  expect(fc.format(fc.parseInfo(data, { driverType: 'fibre_channel' }))).toBe(
+    `fc://${a},${b}/2?map=${ours}-${a},${ours2}-${b}`,
+  );
+  const luns = fc.parseInfo({ target_wwns: [a, b], target_luns: [3, 4] }, { driverType: 'fibre_channel' });
+  expect(fc.key(luns)).toBe(`${a}/3 ${b}/4`);
+  for (const bad of [
+    { target_wwns: [a, b], target_luns: [3] },
+    { target_wwn: a },
+    { target_lun: 1 },
+    { target_wwn: 'x', target_lun: 1 },
+    { target_wwn: a, target_lun: 2.5 },
+  ])
+    expect(() => fc.parseInfo(bad, { driverType: 'fibre_channel' })).toThrow();
+});
+
+test('the exact unit is scanned on each port that sees the target, and taken away again', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.port(4, ours2);
+  host.port(5, '21000024ff000003', 'Linkdown');
+  const shared = unit();
+  host.remote({
+    host: 3,
+    wwpn: a,
+    target: 2,
+    units: new Map([
+      [1, shared],
+      [2, unit('naa.other')],
+    ]),
+  });
+  host.remote({ host: 4, wwpn: b, target: 0, units: new Map([[1, shared]]) });
+  const journal: unknown[] = [];
+  const context = host.context({ journal: async (built) => void journal.push(structuredClone(built)) });
+  const connection = fc.parseUrl(`fc://${a},${b}/1`);
+  const attached = await fc.attach(connection, context);
+  expect(host.orders.filter((order) => order.includes('scan'))).toEqual([
+    'class/scsi_host/host3/scan 0 2 1',
+    'class/scsi_host/host4/scan 0 0 1',
+  ]);
+  expect(attached.identity.names).toEqual(['naa.600a09803']);
+  expect(attached.paths.map(({ via, state }) => `${via}: ${state}`)).toEqual(
+    [
+      `${ours} to ${a} lun 1: active`,
+      `${ours2} to ${b} lun 1: active`,
+      `${ours2} to ${a} lun 1: missing`,
+      `${ours} to ${b} lun 1: missing`,
+    ].sort((one, other) => Number(one.endsWith('missing')) - Number(other.endsWith('missing'))),
+  );
+  expect(context.notes.join('\n')).toContain('going on with one path: multipath-tools is not installed');
+  const seen = await fc.observe(connection, attached.built, context);
+  expect(seen.device).toBe(attached.device);
+  await fc.detach(connection, attached.built, context);
+  expect(host.disks).toEqual([]);
+  await fc.detach(connection, attached.built, context);
+  expect(journal.length).toBeGreaterThan(2);
+});
+
+test('paths to different volumes are refused, and nothing of it stays', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit('naa.one')]]) });
+  host.remote({ host: 3, wwpn: b, target: 1, units: new Map([[1, unit('naa.two')]]) });
+  let built = {};
+  const context = host.context({ journal: async (now) => void (built = now) });
+  const connection = fc.parseUrl(`fc://${a},${b}/1`);
+  await expect(fc.attach(connection, context)).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
+  expect(host.disks).toHaveLength(2);
+  await fc.detach(connection, built, context);
+  expect(host.disks).toEqual([]);
+});
+
+test('a disk that was there before is used and left', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
+  await host.probe.order(`${host.sys}/class/scsi_host/host3/scan`, '0 0 1');
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const attached = await fc.attach(connection, host.context());
+  await fc.detach(connection, attached.built, host.context());
+  expect(host.disks).toEqual(['sda']);
+});
+
+test('all targets are scanned only where that was asked for, and what comes in of others goes again', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  // The driver tells of its target only when it has found a unit there.
+  const target = { host: 3, wwpn: a, target: 7, units: new Map([[1, unit()]]) };
+  host.targets.push(target, { host: 3, wwpn: b, target: 8, units: new Map([[1, unit('naa.other')]]) });
+  const asked = fc.parseUrl(`fc://${a}/1`);
+  await expect(fc.attach(asked, host.context())).rejects.toMatchObject({ code: 'ATTACH_FAILED' });
+  expect(host.orders).toEqual([]);
+  const probe = {
+    ...host.probe,
+    order: async (file: string, text: string) => {
+      await host.probe.order(file, text);
+      if (text.startsWith('-')) host.remote(target, 'fc_transport');
+    },
+  };
+  const wide = fc.parseUrl(`fc://${a}/1?wildcard=yes`);
+  let built = {};
+  const context = host.context({ probe, journal: async (now) => void (built = now) });
+  const attached = await fc.attach(wide, context);
+  expect(attached.identity.names).toEqual(['naa.600a09803']);
+  expect(host.disks.map((name) => host.addressOf(name))).toEqual(['3:0:7:1']);
+  await fc.detach(wide, built, context);
+  expect(host.disks).toEqual([]);
+});
+
+test('a port of the storage that has left the fabric is not reached; no port of ours at all is said', async () => {
+  const host = new SimulatedHost();
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  await expect(fc.attach(connection, host.context())).rejects.toThrow(
+    'no Fibre Channel port of this host is online',
+  );
+  host.port(3, ours);
+  host.remote(
+    { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) },
+    'fc_remote_ports',
+    'Not Present',
+  );
+  await expect(fc.attach(connection, host.context())).rejects.toThrow('the target is not reached');
+});
+
+test('without multipath an enforced attach fails as such', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
+  const { policy } = host.context();
+  const context = host.context({ policy: { ...policy, enforceMultipath: true } });
+  await expect(fc.attach(fc.parseUrl(`fc://${a}/1`), context)).rejects.toMatchObject({
+    code: 'MULTIPATH_MISSING',
+  });
+});
+
+test('a volume that grew shows its new size after a rescan', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  const grown = unit();
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, grown]]) });
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const attached = await fc.attach(connection, host.context());
+  grown.sizeBytes = 2 ** 25;
+  const after = await fc.rescan(connection, attached.built, host.context());
+  expect(after.identity.sizeBytes).toBe(2 ** 25);
+  expect(host.orders).toContain('class/scsi_device/3:0:0:1/device/rescan 1');
+});

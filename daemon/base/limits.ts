@@ -67,6 +67,17 @@ export const fileNameBytesMax = 255;
 export const readersMax = 8;
 export const readerTimeoutMs = 30_000;
 export const readerIdleMs = 60_000;
+/** Numbers of files in one file system, and file systems inside images that have numbers at a time. */
+export const treeNodes = 2 ** 48;
+export const treesMax = 2 ** 15 - 1;
+/** File systems that are opened because their folder was looked at and before anybody looks into it: so many at once, and one more
+ *  every so often. */
+export const treesAheadMax = 8;
+export const treesAheadEveryMs = 500;
+/** How long `files/` is waited for before it is shown without the attributes that the image gives it, and how long a file system waits for a
+ *  reader when all are busy. */
+export const treeLookupMs = 2_000;
+export const readerWaitMs = 10_000;
 /** Bytes of a file in one answer: a frame holds them with room to spare. */
 export const fileReadBytesMax = 512 * KiB;
 /** Symbolic links that one path may lead over. Source: Linux, MAXSYMLINKS. */

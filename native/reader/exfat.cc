@@ -174,6 +174,15 @@ class Exfat final : public FileSystem {
     return {offset, set.validBytes() - offset};
   }
 
+  Piece Locate(uint64_t node, uint64_t offset) override {
+    const EntrySet set = FileSet(node);
+    const uint64_t valid = set.validBytes();
+    if (offset >= valid) return {valid, set.size() - valid, Where::kZeros, 0};
+    Piece piece = clusters_->Locate(set.Content(), offset);
+    piece.length = std::min(piece.length, valid - piece.offset);
+    return piece;
+  }
+
  private:
   static void CheckBoot(const Image& image, size_t sectorBytes) {
     std::vector<uint8_t> raw(12 * sectorBytes);

@@ -115,6 +115,21 @@ std::vector<uint8_t> InlineData(const ExtVolume& volume, const ExtInode& inode) 
   return data;
 }
 
+Piece LocateInExtFile(const ExtVolume& volume, const ExtInode& inode, uint64_t offset, uint64_t size) {
+  if (inode.flags() & kExtFlagEncrypted) Fail(EACCES, "the file is encrypted");
+  const Piece here{offset, size - offset, Where::kReader, 0};
+  if (inode.flags() & kExtFlagInline) return here;
+  bool inPlace = true;
+  auto find = [&](uint64_t block) { return FindRun(volume, inode, block); };
+  Piece piece = LocateInRuns(volume.blockBytes(), offset, find, [&](const Run& run) {
+    uint64_t place = 0;
+    inPlace = volume.PlaceOf(run, &place);
+    return place;
+  });
+  if (!inPlace) piece.where = Where::kReader;
+  return piece;
+}
+
 void ReadExtFile(const ExtVolume& volume, const ExtInode& inode, uint64_t offset, uint8_t* out, size_t length) {
   if (inode.flags() & kExtFlagEncrypted && S_ISREG(inode.mode())) Fail(EACCES, "the file is encrypted");
   if (inode.flags() & kExtFlagInline) {

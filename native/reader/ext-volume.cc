@@ -131,6 +131,17 @@ void ExtVolume::ReadData(uint64_t block, uint64_t skip, uint8_t* out, size_t len
   }
 }
 
+bool ExtVolume::PlaceOf(const Run& run, uint64_t* place) const {
+  if (run.block >= blocks_ || run.count > blocks_ - run.block) Damaged("a file reaches behind the end of the volume");
+  *place = run.block * blockBytes_;
+  if (moved_.empty()) return true;
+  // No run is longer than an extent can be.
+  for (uint64_t at = 0; at < run.count; ++at) {
+    if (moved_.contains(run.block + at)) return false;
+  }
+  return true;
+}
+
 bool ExtVolume::HasSuperblock(uint64_t group) const {
   if (group == 0) return true;
   if (compatible_ & 0x200) return group == superblockGroups_[0] || group == superblockGroups_[1];

@@ -54,6 +54,8 @@ class ExtVolume {
   Block Metadata(uint64_t block) const { return cache_->Get(block); }
   // Bytes of a file that lie within blocks from `block` on.
   void ReadData(uint64_t block, uint64_t skip, uint8_t* out, size_t length) const;
+  // Where blocks of files are in the image; false where some of them are in the journal.
+  bool PlaceOf(const Run& run, uint64_t* place) const;
   // ENOENT where the inode is not in use.
   ExtInode Inode(uint64_t number) const;
   void Note(std::string note) { about_.notes.push_back(std::move(note)); }
@@ -97,6 +99,7 @@ class ExtVolume {
 
 // The run that `first` lies in; it may begin before it. Behind all blocks: a hole without end.
 Run FindRun(const ExtVolume& volume, const ExtInode& inode, uint64_t first);
+Piece LocateInExtFile(const ExtVolume& volume, const ExtInode& inode, uint64_t offset, uint64_t size);
 // Fills `out` from `offset`, which with `length` lies within the size of the file.
 void ReadExtFile(const ExtVolume& volume, const ExtInode& inode, uint64_t offset, uint8_t* out, size_t length);
 // The content of a file that is kept in its inode.

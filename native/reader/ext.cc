@@ -78,6 +78,12 @@ class Ext final : public FileSystem {
     return NextDataInRuns(volume_.blockBytes(), size, offset, [&](uint64_t block) { return FindRun(volume_, inode, block); });
   }
 
+  Piece Locate(uint64_t node, uint64_t offset) override {
+    const ExtInode inode = volume_.Inode(node);
+    if (!S_ISREG(inode.mode())) Fail(EINVAL, "it is no file");
+    return LocateInExtFile(volume_, inode, offset, SizeOf(inode));
+  }
+
   std::vector<NamedValue> ExtendedAttributes(uint64_t node) override {
     return ExtAttributes(volume_, volume_.Inode(node), false);
   }

@@ -10,6 +10,8 @@ namespace {
 constexpr size_t kBlocksMax = 1024;
 constexpr size_t kChainsMax = 64;
 constexpr size_t kMarksMax = 1024;
+// Clusters of one piece: a walk along a chain is of bounded length.
+constexpr uint64_t kNeighboursMax = 1024;
 
 }  // namespace
 
@@ -156,6 +158,17 @@ void FatClusters::Read(const FatStream& stream, uint64_t offset, uint8_t* out, s
     out += piece;
     length -= piece;
   }
+}
+
+Piece FatClusters::Locate(const FatStream& stream, uint64_t offset) const {
+  const uint64_t each = layout_.clusterBytes;
+  const uint64_t index = offset / each;
+  const uint32_t first = At(stream, index);
+  if (first == 0) Damaged("a file has fewer clusters than its size needs");
+  // A chain that ends early is damaged, but not here.
+  uint64_t count = 1;
+  while (count < kNeighboursMax && (index + count) * each < stream.bytes && At(stream, index + count) == first + count) ++count;
+  return {index * each, count * each, Where::kImage, PlaceOf(first)};
 }
 
 void FatClusters::Records(const FatStream& stream, uint64_t offset,

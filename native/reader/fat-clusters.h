@@ -8,7 +8,7 @@
 #include <mutex>
 
 #include "block-cache.h"
-#include "image.h"
+#include "file-system.h"
 
 namespace reader {
 
@@ -49,6 +49,8 @@ class FatClusters {
   uint64_t BytesOf(const FatStream& stream) const;
   // Fills `out`; the range lies within the stream.
   void Read(const FatStream& stream, uint64_t offset, uint8_t* out, size_t length) const;
+  // The piece of the image that `offset`, which is within the stream, lies in.
+  Piece Locate(const FatStream& stream, uint64_t offset) const;
   // Hands over records of 32 bytes from `offset` on: where each is in the stream and in the image. Ends when `take` says no.
   void Records(const FatStream& stream, uint64_t offset,
                const std::function<bool(uint64_t offset, uint64_t place, const Bytes& record)>& take) const;

@@ -59,6 +59,8 @@ class Fat final : public FileSystem {
     return {offset, offset < size ? size - offset : 0};
   }
 
+  Piece Locate(uint64_t node, uint64_t offset) override { return volume_.clusters().Locate(FileStream(node), offset); }
+
  private:
   FatStream FileStream(uint64_t node) const {
     if (node == kFatRoot) Fail(EINVAL, "it is no file");

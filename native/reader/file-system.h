@@ -53,6 +53,17 @@ struct Range {
   uint64_t length = 0;
 };
 
+// Where the bytes of a piece of a file are.
+enum class Where : uint8_t { kImage, kZeros, kReader };
+
+// A piece of a file; `kImage`: it lies in one run from `place` on, `kReader`: only Read gives its bytes.
+struct Piece {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  Where where = Where::kReader;
+  uint64_t place = 0;
+};
+
 struct Description {
   std::string kind;
   std::string label;
@@ -88,6 +99,8 @@ class FileSystem {
   virtual size_t Read(uint64_t node, uint64_t offset, uint8_t* out, size_t length) = 0;
   // The first range at or behind `offset` that may hold data; length 0: zeros to the end of the file.
   virtual Range NextData(uint64_t node, uint64_t offset) = 0;
+  // The piece that `offset`, which is within the file, lies in; it may begin before and end behind the file.
+  virtual Piece Locate(uint64_t node, uint64_t offset) { return {offset, Stat(node).size - offset, Where::kReader, 0}; }
   virtual std::vector<NamedValue> ExtendedAttributes(uint64_t) { return {}; }
 };
 

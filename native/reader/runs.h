@@ -50,4 +50,14 @@ Range NextDataInRuns(uint64_t each, uint64_t size, uint64_t offset, Find find) {
   return {size, 0};
 }
 
+// What FileSystem::Locate gives. `place(run)`: where the run is in the image.
+template <typename Find, typename PlaceOf>
+Piece LocateInRuns(uint64_t each, uint64_t offset, Find find, PlaceOf place) {
+  const Run run = find(offset / each);
+  const uint64_t bytes = run.count >= kEndless / each ? kEndless : run.count * each;
+  if (run.first > offset / each || offset - run.first * each >= bytes) Damaged("a list of extents is damaged");
+  if (run.block == 0) return {run.first * each, bytes, Where::kZeros, 0};
+  return {run.first * each, bytes, Where::kImage, place(run)};
+}
+
 }  // namespace reader

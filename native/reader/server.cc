@@ -107,6 +107,30 @@ void List(FileSystem& files, const Request& request, Out* out) {
   *(const_cast<uint8_t*>(out->bytes().data()) + endedAt) = ended;
 }
 
+void Locate(FileSystem& files, const Request& request, Out* out) {
+  const Attributes file = files.Stat(request.node);
+  out->Put(file);
+  uint64_t offset = request.offset;
+  for (uint32_t count = std::min(request.length, kPiecesMax); count > 0 && offset < file.size; --count) {
+    Piece piece;
+    try {
+      piece = files.Locate(request.node, offset);
+    } catch (const Failure&) {
+      // What lies before the damage can be read; who comes to it learns why.
+      if (offset > request.offset) return;
+      throw;
+    }
+    const uint64_t skip = offset - piece.offset;
+    if (piece.offset > offset || piece.length <= skip) Damaged("a list of extents is damaged");
+    const uint64_t length = std::min(piece.length - skip, file.size - offset);
+    out->U64(offset);
+    out->U64(length);
+    out->U8(static_cast<uint8_t>(piece.where));
+    out->U64(piece.place + skip);
+    offset += length;
+  }
+}
+
 std::string AttributeOf(FileSystem& files, const Request& request) {
   for (NamedValue& attribute : files.ExtendedAttributes(request.node)) {
     if (attribute.name == request.name) return std::move(attribute.value);
@@ -137,6 +161,7 @@ void Answer(FileSystem& files, const Request& request, Out* out) {
         out->U8(0);
       }
       return;
+    case Operation::kLocate: Locate(files, request, out); return;
     case Operation::kAttribute: out->Raw(AttributeOf(files, request)); return;
   }
   Fail(ENOSYS, "there is no such operation");

@@ -18,9 +18,12 @@ enum class Operation : uint8_t {
   kNextData,       // -> u64 offset, u64 length
   kAttributeNames, // -> names, each with a zero byte behind it
   kAttribute,      // name -> bytes
+  kLocate,         // -> attributes of the file, then where its bytes are from `offset` on, at most `length` pieces, one behind
+                   //    the other: u64 offset, u64 length, u8 where (see Where), u64 place
 };
 
 constexpr uint32_t kAnswerBytesMax = 1 << 20;
+constexpr uint32_t kPiecesMax = 256;
 
 // Serves until the other end closes; `Failure` of the opening is told and ends it, too.
 void Serve(int socket, const std::function<std::unique_ptr<FileSystem>()>& open, unsigned threads,

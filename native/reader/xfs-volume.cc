@@ -138,6 +138,13 @@ void XfsVolume::ReadData(uint64_t block, uint64_t skip, uint8_t* out, size_t len
   image_.Read(place * blockBytes_ + skip, out, length);
 }
 
+uint64_t XfsVolume::PlaceOf(const Run& run) const {
+  const uint64_t place = Place(run.block);
+  const uint64_t within = run.block & ((uint64_t{1} << groupBits_) - 1);
+  if (run.count > groupBlocks_ - within) Damaged("an extent leaves its group");
+  return place * blockBytes_;
+}
+
 XfsInode XfsVolume::Inode(uint64_t number) const {
   if (number > kNodeMax) Damaged("there is no such inode");
   Block block = cache_->Get(number >> inodeBits_);

@@ -50,6 +50,8 @@ class XfsVolume {
   std::vector<uint8_t> ForkBlocks(const XfsInode& inode, XfsFork fork, uint64_t first, uint32_t count) const;
   // Bytes of the volume from block `block` on.
   void ReadData(uint64_t block, uint64_t skip, uint8_t* out, size_t length) const;
+  // Where the bytes of a run that is no hole are in the image.
+  uint64_t PlaceOf(const Run& run) const;
   // Damaged where the checksum at `at` of a structure of version 5 is wrong.
   void Check(const Bytes& structure, size_t at) const;
 

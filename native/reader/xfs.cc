@@ -90,6 +90,14 @@ class Xfs final : public FileSystem {
     return NextDataInRuns(volume_.blockBytes(), size, offset, [&](uint64_t block) { return volume_.FindRun(inode, XfsFork::kData, block); });
   }
 
+  Piece Locate(uint64_t node, uint64_t offset) override {
+    const XfsInode inode = volume_.Inode(node);
+    if (!S_ISREG(inode.mode())) Fail(EINVAL, "it is no file");
+    if (inode.flags() & 1) Fail(ENOTSUP, "the file is on a realtime device");
+    auto find = [&](uint64_t block) { return volume_.FindRun(inode, XfsFork::kData, block); };
+    return LocateInRuns(volume_.blockBytes(), offset, find, [&](const Run& run) { return volume_.PlaceOf(run); });
+  }
+
   std::vector<NamedValue> ExtendedAttributes(uint64_t node) override {
     return XfsAttributes(volume_, volume_.Inode(node));
   }

@@ -89,6 +89,12 @@ class SlotCache {
     }
   }
 
+  void ForgetTree(uint64_t root, uint64_t mask) {
+    for (uint32_t number = 0; number < slots_.size(); number++) {
+      if (slots_[number].mapped && (slots_[number].key.node & mask) == root) Forget(number);
+    }
+  }
+
  private:
   uint32_t Victim() {
     for (size_t step = 0; step < 2 * slots_.size(); step++) {

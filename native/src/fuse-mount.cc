@@ -3,6 +3,8 @@
 // Threads: events are posted from any thread and delivered on the main one; `unmount` runs on a thread of its own, because
 // pool threads may all be waiting for a file of this very mount. A session still mounted when the environment or the
 // process ends is detached there.
+#include <sys/socket.h>
+
 #include <mutex>
 #include <set>
 #include <thread>
@@ -16,6 +18,8 @@ namespace {
 using basalt::FuseEvent;
 using basalt::FuseNodeInfo;
 using basalt::FuseSession;
+using basalt::FuseSource;
+using basalt::LayoutSegment;
 
 // What process exit has to detach. Never destroyed: exit handlers run in no order that could be relied upon.
 struct Live {
@@ -98,11 +102,20 @@ void Deliver(Napi::Env env, Napi::Function, Bridge* bridge, FuseEvent* posted) {
       return bridge->Call("onAttributeNames", {number(event->token), caller(), number(event->node)});
     case FuseEvent::Kind::open:
       return bridge->Call("onOpen", {number(event->token), caller(), number(event->node)});
+    case FuseEvent::Kind::permit:
+      return bridge->Call("onPermit", {number(event->token), caller(), number(event->node)});
     case FuseEvent::Kind::forget:
       return bridge->Call("onForget", {number(event->node)});
     case FuseEvent::Kind::miss:
       return bridge->Call("onMiss", {number(event->token), number(event->node), number(event->offset), number(event->length),
                                      number(event->slot)});
+    case FuseEvent::Kind::tree:
+      return bridge->Call("onTree", {number(event->node)});
+    case FuseEvent::Kind::treeAnswer:
+      return bridge->Call("onTreeAnswer", {number(event->node), number(event->token), number(event->length),
+                                           Napi::Buffer<uint8_t>::Copy(env, event->body.data(), event->body.size())});
+    case FuseEvent::Kind::treeEnd:
+      return bridge->Call("onTreeEnd", {number(event->node), number(event->token)});
     case FuseEvent::Kind::end:
       return bridge->Call("onEnd", {});
     case FuseEvent::Kind::stopped:
@@ -115,6 +128,31 @@ void Deliver(Napi::Env env, Napi::Function, Bridge* bridge, FuseEvent* posted) {
 
 uint64_t TokenOf(const Napi::Value& value) { return static_cast<uint64_t>(basalt::NumberOf(value)); }
 
+std::shared_ptr<const FuseSource> SourceOf(Napi::Object source) {
+  auto result = std::make_shared<FuseSource>();
+  result->node = TokenOf(source.Get("node"));
+  result->bytes = TokenOf(source.Get("sizeBytes"));
+  Napi::Array segments = source.Get("segments").As<Napi::Array>();
+  for (uint32_t at = 0; at < segments.Length(); at++) {
+    Napi::HandleScope scope(source.Env());
+    Napi::Object given = segments.Get(at).As<Napi::Object>();
+    LayoutSegment segment;
+    segment.offset = TokenOf(given.Get("offset"));
+    segment.length = TokenOf(given.Get("length"));
+    segment.stripeBytes = TokenOf(given.Get("stripeBytes"));
+    Napi::Array places = given.Get("places").As<Napi::Array>();
+    for (uint32_t place = 0; place < places.Length(); place++) {
+      const double number = basalt::NumberOf(places.Get(place));
+      segment.places.push_back(number < 0 ? LayoutSegment::kMissing : static_cast<uint64_t>(number));
+    }
+    if (segment.places.empty() || (segment.places.size() > 1 && segment.stripeBytes == 0)) {
+      throw Napi::RangeError::New(source.Env(), "a segment has places, and stripes where it has several");
+    }
+    result->segments.push_back(std::move(segment));
+  }
+  return result;
+}
+
 void ReplyNode(Bridge* bridge, const Napi::CallbackInfo& info) {
   if (!info[1].IsObject()) return bridge->session->AnswerNode(TokenOf(info[0]), nullptr);
   Napi::Object node = info[1].As<Napi::Object>();
@@ -126,15 +164,8 @@ void ReplyNode(Bridge* bridge, const Napi::CallbackInfo& info) {
   value.mode = static_cast<uint32_t>(basalt::NumberOf(node.Get("mode")));
   value.modifiedAtMs = basalt::NumberOf(node.Get("modifiedAtMs"));
   value.guarded = node.Get("guarded").ToBoolean();
-  if (node.Get("source").IsObject()) {
-    Napi::Object source = node.Get("source").As<Napi::Object>();
-    value.sourceNode = TokenOf(source.Get("node"));
-    value.sourceOffset = TokenOf(source.Get("offset"));
-    value.sourceBytes = TokenOf(source.Get("sizeBytes"));
-    if (value.sourceOffset > value.sourceBytes || value.sizeBytes > value.sourceBytes - value.sourceOffset) {
-      throw Napi::RangeError::New(info.Env(), "replyNode: the window is within its file");
-    }
-  }
+  if (node.Get("tree").IsNumber()) value.tree = TokenOf(node.Get("tree"));
+  if (node.Get("source").IsObject()) value.source = SourceOf(node.Get("source").As<Napi::Object>());
   bridge->session->AnswerNode(TokenOf(info[0]), &value);
 }
 
@@ -178,6 +209,33 @@ Napi::Value Unmount(Napi::Env env, Bridge* bridge, bool done) {
   return deferred.Promise();
 }
 
+// What the readers of file systems need.
+template <typename Add>
+void AddTrees(Add add) {
+  add("permit", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    bridge->session->Permit(TokenOf(info[0]), basalt::NumberOf(info[1]));
+  });
+  add("redirect", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    bridge->session->Redirect(TokenOf(info[0]), TokenOf(info[1]));
+  });
+  add("attachTree", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    bridge->session->AttachTree(TokenOf(info[0]), TokenOf(info[1]), static_cast<int>(basalt::NumberOf(info[2])));
+  });
+  add("serveTree", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    Napi::Object given = info[2].As<Napi::Object>();
+    basalt::OpenTree tree;
+    tree.node = TokenOf(info[0]);
+    tree.generation = TokenOf(given.Get("generation"));
+    tree.root = TokenOf(given.Get("root"));
+    tree.source = SourceOf(given.Get("source").As<Napi::Object>());
+    bridge->session->ServeTree(tree.node, TokenOf(info[1]), std::move(tree));
+  });
+  add("failTree", [](Bridge* bridge, const Napi::CallbackInfo& info) {
+    bridge->session->FailTree(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));
+  });
+  add("detachTree", [](Bridge* bridge, const Napi::CallbackInfo& info) { bridge->session->DetachTree(TokenOf(info[0])); });
+}
+
 // The object that JavaScript holds. It may outlive the bridge, so it asks `shared` whether there still is one.
 Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
   Napi::Object face = Napi::Object::New(env);
@@ -186,6 +244,7 @@ Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
                if (*shared != nullptr) action(*shared, info);
              }, name));
   };
+  AddTrees(add);
   add("replyNode", ReplyNode);
   add("replyFolder", ReplyFolder);
   add("replyLink", [](Bridge* bridge, const Napi::CallbackInfo& info) {
@@ -210,6 +269,9 @@ Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
   face.Set("statistics", Napi::Function::New(env, [last](const Napi::CallbackInfo& info) {
              return Statistics(info.Env(), *last);
            }, "statistics"));
+  face.Set("treeIdleMs", Napi::Function::New(env, [last](const Napi::CallbackInfo& info) {
+             return Napi::Number::New(info.Env(), last->TreeIdleMs(TokenOf(info[0])));
+           }, "treeIdleMs"));
   face.Set("unmount", Napi::Function::New(env, [shared](const Napi::CallbackInfo& info) {
              return Unmount(info.Env(), *shared, *shared == nullptr || (*shared)->released);
            }, "unmount"));
@@ -274,7 +336,21 @@ Napi::Value MountFuse(const Napi::CallbackInfo& info) {
   return (new MountWorker(env, bridge, shared))->Start();
 }
 
+// Two ends of a socket, none of which a program that is started gets unless it is handed to it.
+Napi::Value SocketPair(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    throw basalt::MakeError(env, basalt::Failure{basalt::ErrnoName(errno), "socketpair", errno, -1});
+  }
+  Napi::Object pair = Napi::Object::New(env);
+  pair.Set("ours", Napi::Number::New(env, ends[0]));
+  pair.Set("theirs", Napi::Number::New(env, ends[1]));
+  return pair;
+}
+
 basalt::Capability capability([](Napi::Env env, Napi::Object exports) {
+  exports.Set("socketPair", Napi::Function::New(env, SocketPair));
   exports.Set("mountFuse", Napi::Function::New(env, MountFuse));
 });
 

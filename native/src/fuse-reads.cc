@@ -1,71 +1,155 @@
-// Reading: slots are reserved all together, missing ones are asked for, and the answer goes out straight from the cache.
+// Reading: the slots of a step are reserved all together, missing ones are asked for, and the answer goes out straight from
+// the cache.
 //
-//   Read -> Reserve -> all ready: Reply                     (worker thread)
-//                   -> some missing: wait for Fill -> Reply (thread that fills)
-//                   -> no slot is free: queued -> Pump, when one is given back
+//   Read -> Plan -> Reserve -> all ready: Finish                       (worker thread)
+//                           -> some missing: wait for Fill -> Finish   (thread that fills)
+//                           -> no slot is free: queued -> Pump, when one is given back
+//                -> not known where the bytes are: AskPieces -> again  (thread of a reader)
 #include <algorithm>
+#include <cstring>
 
+#include "fuse-answers.h"
 #include "fuse-session.h"
 
 namespace basalt {
 
+namespace {
+
+// Bytes of holes; never written to, so that it takes no memory.
+uint8_t zeros[kFuseReadBytesMax];
+// Reads that gather bytes at a time: each has memory of its own for them.
+constexpr size_t kGatheringMax = 8;
+constexpr uint32_t kPiecesAsked = 256;
+constexpr size_t kAsksMax = 4;
+
+}  // namespace
+
 void FuseSession::Read(fuse_req_t request, uint64_t node, size_t size, off_t offset, const fuse_file_info& file) {
   Lock lock(mutex_);
-  auto known = nodes_.find(node);
-  if (stopping_ || known == nodes_.end() || size > readBytesMax_) {
+  auto handle = handles_.find(file.fh);
+  bool isKnown = handle != handles_.end() && handle->second.file != nullptr && (IsInTree(node) || nodes_.contains(node));
+  if (stopping_ || !isKnown || size > readBytesMax_) {
     lock.unlock();
     fuse_reply_err(request, EIO);
     return;
   }
   statistics_.reads++;
-  const FuseNodeInfo& info = known->second.info;
-  uint64_t sizeBytes = info.sizeBytes;
+  const std::shared_ptr<FuseFile>& bytes = handle->second.file;
   uint64_t start = static_cast<uint64_t>(offset);
-  if (size == 0 || start >= sizeBytes) {
+  if (size == 0 || start >= bytes->bytes) {
     statistics_.hits++;
     lock.unlock();
     fuse_reply_buf(request, nullptr, 0);
     return;
   }
-  auto read = std::make_unique<FuseRead>();
+  auto* read = new FuseRead;
   read->request = request;
-  bool isWindow = info.sourceNode != 0;
-  read->node = isWindow ? info.sourceNode : node;
-  read->offset = info.sourceOffset + start;
-  read->fileBytes = isWindow ? info.sourceBytes : sizeBytes;
-  read->length = static_cast<size_t>(std::min<uint64_t>(size, sizeBytes - start));
+  read->handle = file.fh;
+  read->file = bytes;
+  read->offset = start;
+  read->length = static_cast<size_t>(std::min<uint64_t>(size, bytes->bytes - start));
+  Advance(lock, read);
+  AskLater(lock);
+}
 
-  bool reserved = Reserve(*read);
-  if (reserved) ReadAhead(*read, info.sourceOffset + sizeBytes, handles_[file.fh]);
-  if (reserved && read->missing == 0) {
-    statistics_.hits++;
-    Finish(lock, *read);
-    Pump(lock);
-    return;
-  }
-  statistics_.misses++;
-  if (reserved) {
-    waiting_.insert(read.release());
-  } else {
-    queued_.push_back(read.release());
+// Takes step after step until something has to be waited for.
+void FuseSession::Advance(Lock& lock, FuseRead* read) {
+  for (;;) {
+    if (stopping_) return End(lock, read, EIO);
+    Located::What stoppedBy = Plan(*read);
+    const uint64_t position = read->offset + read->done + read->planned;
+    if (stoppedBy == Located::What::unknown && (read->planned == 0 || read->asks < kAsksMax)) {
+      if (read->askedAt == position) return End(lock, read, EIO);
+      read->askedAt = position;
+      return AskPieces(read);
+    }
+    if (read->planned == 0) return End(lock, read, EIO);
+    if (read->planned < read->length && !read->gathers) {
+      if (gathering_ >= kGatheringMax) {
+        ungathered_.push_back(read);
+        return;
+      }
+      gathering_++;
+      read->gathers = true;
+      read->gathered.reserve(read->length);
+    }
+    if (!Reserve(*read)) {
+      read->waited = true;
+      queued_.push_back(read);
+      return;
+    }
+    ReadAhead(*read);
+    if (read->missing > 0) {
+      read->waited = true;
+      waiting_.insert(read);
+      return;
+    }
+    if (Finish(lock, *read)) return End(lock, read, 0);
   }
 }
 
-// Pins every slot of the read, claiming those that are not there; nothing is held where that is not possible now.
+// The read is over. `error` 0: it was answered, or ends with an error of its own.
+void FuseSession::End(Lock& lock, FuseRead* read, int error) {
+  std::unique_ptr<FuseRead> owned(read);
+  if (read->waited) statistics_.misses++;
+  else statistics_.hits++;
+  FuseRead* next = nullptr;
+  if (read->gathers) {
+    gathering_--;
+    if (!ungathered_.empty()) {
+      next = ungathered_.front();
+      ungathered_.pop_front();
+    }
+  }
+  if (error != 0) {
+    lock.unlock();
+    fuse_reply_err(read->request, error);
+    lock.lock();
+  }
+  if (next != nullptr) Advance(lock, next);
+}
+
+// What the next step is made of: as many pieces as there is room for, in as many slots. Gives what it was stopped by.
+Located::What FuseSession::Plan(FuseRead& read) {
+  read.pieceCount = 0;
+  read.slotCount = 0;
+  read.planned = 0;
+  const size_t spanMax = std::min(kFuseSpanMax, readBytesMax_ / cache_.slotBytes() + 1);
+  while (read.done + read.planned < read.length && read.pieceCount < kFusePiecesMax) {
+    const Located found = read.file->Locate(read.offset + read.done + read.planned);
+    if (found.what != Located::What::bytes && found.what != Located::What::zeros) return found.what;
+    FuseRead::Piece piece;
+    piece.length = static_cast<size_t>(std::min<uint64_t>(found.length, read.length - read.done - read.planned));
+    if (found.what == Located::What::bytes) {
+      const SlotKey key{found.node, found.offset / cache_.slotBytes()};
+      piece.within = static_cast<size_t>(found.offset % cache_.slotBytes());
+      piece.length = std::min(piece.length, cache_.slotBytes() - piece.within);
+      piece.slot = 0;
+      while (piece.slot < read.slotCount && !(read.keys[piece.slot] == key)) piece.slot++;
+      if (piece.slot == read.slotCount) {
+        if (read.slotCount == spanMax) break;
+        read.keys[read.slotCount] = key;
+        read.fileBytes[read.slotCount++] = found.fileBytes;
+      }
+    }
+    read.pieces[read.pieceCount++] = piece;
+    read.planned += piece.length;
+  }
+  return Located::What::bytes;
+}
+
+// Pins every slot of the step, claiming those that are not there; nothing is held where that is not possible now.
 bool FuseSession::Reserve(FuseRead& read) {
-  uint64_t first = read.offset / cache_.slotBytes();
-  uint64_t last = (read.offset + read.length - 1) / cache_.slotBytes();
-  read.slotCount = static_cast<size_t>(last - first + 1);
   read.missing = 0;
   // What is there is pinned first, so that claiming the rest can't push it out.
   for (size_t at = 0; at < read.slotCount; at++) {
-    read.slots[at] = cache_.Find(SlotKey{read.node, first + at});
+    read.slots[at] = cache_.Find(read.keys[at]);
     if (read.slots[at] != SlotCache::kNone) cache_.Pin(read.slots[at]);
   }
   std::vector<uint32_t> claimed;
   for (size_t at = 0; at < read.slotCount; at++) {
     if (read.slots[at] != SlotCache::kNone) continue;
-    read.slots[at] = cache_.Claim(SlotKey{read.node, first + at});
+    read.slots[at] = cache_.Claim(read.keys[at]);
     if (read.slots[at] == SlotCache::kNone) {
       ReserveUndo(read, claimed);
       return false;
@@ -75,11 +159,14 @@ bool FuseSession::Reserve(FuseRead& read) {
   }
   for (size_t at = 0; at < read.slotCount; at++) {
     Slot& slot = cache_.At(read.slots[at]);
-    if (slot.state != SlotState::filling) continue;
-    slot.waiters.push_back(&read);
-    read.missing++;
+    if (slot.state == SlotState::filling) {
+      slot.waiters.push_back(&read);
+      read.missing++;
+    }
   }
-  for (uint32_t slot : claimed) AskFill(slot, read.fileBytes);
+  for (size_t at = 0; at < read.slotCount; at++) {
+    if (std::find(claimed.begin(), claimed.end(), read.slots[at]) != claimed.end()) AskFill(read.slots[at], read.fileBytes[at]);
+  }
   return true;
 }
 
@@ -102,15 +189,29 @@ void FuseSession::AskFill(uint32_t number, uint64_t fileBytes) {
   event.length = static_cast<size_t>(std::min<uint64_t>(cache_.slotBytes(), fileBytes - event.offset));
   event.slot = number;
   fills_[event.token] = number;
-  post_(std::move(event));
+  if (!IsInTree(event.node)) return post_(std::move(event));
+  ReaderRequest request{ReaderOperation::kRead, 0, event.offset, static_cast<uint32_t>(event.length), {}};
+  later_.push_back([this, event, request] {
+    AskTree(event.node, request, [this, event](const OpenTree*, int error, const uint8_t* body, size_t length) {
+      if (error == 0 && length != event.length) error = EIO;
+      // The slot is being filled, so that nobody else touches its memory; after the end of the session nobody may.
+      if (error == 0) memcpy(cache_.Memory(event.slot), body, length);
+      Fill(event.token, error);
+    });
+  });
 }
 
 // Once a reader moves through the file in order, the following slots are asked for before it needs them. The kernel's own
 // read-ahead comes in by several threads, so "in order" allows for neighbours that overtake each other.
-void FuseSession::ReadAhead(const FuseRead& read, uint64_t endBytes, Handle& handle) {
-  const uint64_t first = read.offset / cache_.slotBytes();
-  const uint64_t last = (read.offset + read.length - 1) / cache_.slotBytes();
-  const uint64_t near = 2 * kFuseReadBytesMax / cache_.slotBytes() + 1;
+void FuseSession::ReadAhead(const FuseRead& read) {
+  auto found = handles_.find(read.handle);
+  if (found == handles_.end()) return;
+  Handle& handle = found->second;
+  const uint64_t each = cache_.slotBytes();
+  const uint64_t end = read.offset + read.length;
+  const uint64_t first = read.offset / each;
+  const uint64_t last = (end - 1) / each;
+  const uint64_t near = 2 * kFuseReadBytesMax / each + 1;
   bool inOrder = first <= handle.lastIndex + near && handle.lastIndex <= first + near;
   if (!inOrder) {
     handle.run = 0;
@@ -120,17 +221,25 @@ void FuseSession::ReadAhead(const FuseRead& read, uint64_t endBytes, Handle& han
     handle.lastIndex = last;
   }
   if (handle.run < 1 || last < handle.lastIndex || !queued_.empty()) return;
-  for (uint64_t index = last + 1; index <= last + aheadSlots_ && index * cache_.slotBytes() < endBytes; index++) {
-    SlotKey key{read.node, index};
+  SlotKey before = read.slotCount == 0 ? SlotKey{} : read.keys[read.slotCount - 1];
+  uint64_t position = end;
+  for (size_t ahead = 0; ahead < aheadSlots_ && position < read.file->bytes;) {
+    const Located next = read.file->Locate(position);
+    if (next.what != Located::What::bytes) return;
+    const SlotKey key{next.node, next.offset / each};
+    position += std::min(next.length, each - next.offset % each);
+    if (key == before) continue;
+    before = key;
+    ahead++;
     if (cache_.Has(key)) continue;
     uint32_t slot = cache_.Claim(key);
     if (slot == SlotCache::kNone) return;
-    AskFill(slot, read.fileBytes);
+    AskFill(slot, next.fileBytes);
   }
 }
 
 void FuseSession::Fill(uint64_t token, int error) {
-  std::shared_lock alive(lifetime_);
+  Answering alive(*this);
   Lock lock(mutex_);
   auto found = fills_.find(token);
   if (found == fills_.end()) return;
@@ -141,58 +250,99 @@ void FuseSession::Fill(uint64_t token, int error) {
   if (error != 0) cache_.Forget(number);
   std::vector<FuseRead*> waiters = std::move(slot.waiters);
   slot.waiters.clear();
-  std::vector<std::unique_ptr<FuseRead>> done;
+  std::vector<FuseRead*> ready;
   for (FuseRead* read : waiters) {
     if (error != 0) read->error = error;
     if (--read->missing > 0) continue;
     waiting_.erase(read);
-    done.emplace_back(read);
+    ready.push_back(read);
   }
-  for (auto& read : done) Finish(lock, *read);
+  for (FuseRead* read : ready) {
+    if (Finish(lock, *read)) End(lock, read, 0);
+    else Advance(lock, read);
+  }
   Pump(lock);
+  AskLater(lock);
 }
 
-void FuseSession::Finish(Lock& lock, FuseRead& read) {
+// Answers, or keeps the bytes of the step, without the lock: the slots are pinned and ready, so nobody writes to them.
+bool FuseSession::Finish(Lock& lock, FuseRead& read) {
   lock.unlock();
-  Reply(read);
-  lock.lock();
-  for (size_t at = 0; at < read.slotCount; at++) cache_.Unpin(read.slots[at]);
-}
-
-// Without the lock: the slots are pinned and ready, so nobody writes to them.
-void FuseSession::Reply(const FuseRead& read) {
+  bool isLast = read.error != 0 || read.done + read.planned == read.length;
   if (read.error != 0) {
     fuse_reply_err(read.request, read.error);
-    return;
+  } else {
+    std::array<iovec, kFusePiecesMax> parts;
+    for (size_t at = 0; at < read.pieceCount; at++) {
+      const FuseRead::Piece& piece = read.pieces[at];
+      uint8_t* from = piece.slot == FuseRead::kZeros ? zeros : cache_.Memory(read.slots[piece.slot]) + piece.within;
+      parts[at] = iovec{from, piece.length};
+      if (read.gathers) read.gathered.insert(read.gathered.end(), from, from + piece.length);
+    }
+    if (isLast && read.gathers) {
+      fuse_reply_buf(read.request, reinterpret_cast<const char*>(read.gathered.data()), read.gathered.size());
+    } else if (isLast) {
+      fuse_reply_iov(read.request, parts.data(), static_cast<int>(read.pieceCount));
+    }
   }
-  std::array<iovec, kFuseSpanMax> parts;
-  uint64_t position = read.offset;
-  uint64_t end = read.offset + read.length;
-  for (size_t at = 0; at < read.slotCount; at++) {
-    size_t within = static_cast<size_t>(position % cache_.slotBytes());
-    size_t length = static_cast<size_t>(std::min<uint64_t>(cache_.slotBytes() - within, end - position));
-    parts[at] = iovec{cache_.Memory(read.slots[at]) + within, length};
-    position += length;
-  }
-  fuse_reply_iov(read.request, parts.data(), static_cast<int>(read.slotCount));
+  lock.lock();
+  for (size_t at = 0; at < read.slotCount; at++) cache_.Unpin(read.slots[at]);
+  read.done += read.planned;
+  return isLast;
 }
 
 // Serves what waits for slots, in the order of arrival, as far as there are slots.
 void FuseSession::Pump(Lock& lock) {
-  while (!queued_.empty() && !stopping_) {
+  for (size_t tries = queued_.size(); tries > 0 && !queued_.empty() && !stopping_; tries--) {
     FuseRead* read = queued_.front();
-    if (!Reserve(*read)) return;
     queued_.pop_front();
-    if (read->missing > 0) {
-      waiting_.insert(read);
-      continue;
+    if (!Reserve(*read)) {
+      queued_.push_front(read);
+      return;
     }
-    std::unique_ptr<FuseRead> owned(read);
-    Finish(lock, *owned);
+    if (read->missing > 0) waiting_.insert(read);
+    else if (Finish(lock, *read)) End(lock, read, 0);
+    else Advance(lock, read);
+  }
+}
+
+void FuseSession::AskPieces(FuseRead* read) {
+  read->asks++;
+  read->waited = true;
+  ReaderRequest request{ReaderOperation::kLocate, 0, read->askedAt, kPiecesAsked, {}};
+  later_.push_back([this, read, request] {
+    AskTree(read->file->node, request, [this, read](const OpenTree* tree, int error, const uint8_t* body, size_t length) {
+      AddPieces(read, tree, error, body, length);
+    });
+  });
+}
+
+void FuseSession::AddPieces(FuseRead* read, const OpenTree* tree, int error, const uint8_t* body, size_t length) {
+  Answering alive(*this);
+  Lock lock(mutex_);
+  if (error != 0) {
+    End(lock, read, error);
+  } else {
+    AnswerCursor answer(body, length);
+    TakeAttributes(answer, TreeNodes{tree->node, tree->root, kTreeNodeMask});
+    TakePieces(answer, *read->file);
+    Advance(lock, read);
+  }
+  AskLater(lock);
+}
+
+void FuseSession::AskLater(Lock& lock) {
+  while (!later_.empty()) {
+    std::function<void()> ask = std::move(later_.front());
+    later_.pop_front();
+    lock.unlock();
+    ask();
+    lock.lock();
   }
 }
 
 void FuseSession::DropNode(uint64_t node) {
+  if (IsInTree(node)) DropTree(node);
   std::lock_guard lock(mutex_);
   cache_.ForgetNode(node);
 }

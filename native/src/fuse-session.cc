@@ -3,14 +3,19 @@
 #include "fuse-session.h"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstring>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "fuse-operations.h"
 #include "worker.h"
@@ -21,6 +26,7 @@ namespace {
 
 constexpr size_t kThreadStackBytes = 256 << 10;
 constexpr size_t kAheadSlotsMax = 4;
+constexpr auto kStopPoll = std::chrono::milliseconds(1);
 
 Failure Failed(const char* syscall, int number) { return Failure{ErrnoName(number), syscall, number, -1}; }
 
@@ -38,9 +44,24 @@ std::string Unescape(const std::string& text) {
   return plain;
 }
 
-void* WorkerMain(void* serve) {
-  (*static_cast<std::function<void()>*>(serve))();
+void* ThreadMain(void* given) {
+  std::unique_ptr<std::function<void()>> action(static_cast<std::function<void()>*>(given));
+  (*action)();
   return nullptr;
+}
+
+ssize_t Receive(int device, void* out, size_t length, void*) { return read(device, out, length); }
+
+// libfuse 3.14 never tells the kernel that names of one folder may be looked up at the same time. They must be: who looks into
+// files/ waits for a reader, which opens the image beside it. The answer to the first request of a session says it.
+ssize_t Send(int device, iovec* parts, int count, void* session) {
+  fuse_init_out answer;
+  if (count == 2 && parts[1].iov_len == sizeof(answer) && static_cast<FuseSession*>(session)->IsFirstAnswer()) {
+    memcpy(&answer, parts[1].iov_base, sizeof(answer));
+    answer.flags |= FUSE_PARALLEL_DIROPS;
+    parts[1].iov_base = &answer;
+  }
+  return writev(device, parts, count);
 }
 
 }  // namespace
@@ -70,7 +91,12 @@ FuseSession::FuseSession(FuseConfiguration configuration, Post post)
   readBytesMax_ = std::clamp(half, configuration_.slotBytes, std::max(kFuseReadBytesMax, configuration_.slotBytes));
   readBytesMax_ = std::min(readBytesMax_, kFuseReadBytesMax);
   aheadSlots_ = std::min(kAheadSlotsMax, cache_.count() / 8);
-  nodes_[FUSE_ROOT_ID] = KnownNode{FuseNodeInfo{FUSE_ROOT_ID, true, false, 0, 0555, static_cast<double>(time(nullptr)) * 1000}, 1};
+  KnownNode& root = nodes_[FUSE_ROOT_ID];
+  root.info.node = FUSE_ROOT_ID;
+  root.info.folder = true;
+  root.info.mode = 0555;
+  root.info.modifiedAtMs = static_cast<double>(time(nullptr)) * 1000;
+  root.lookups = 1;
 }
 
 FuseSession::~FuseSession() { Stop(); }
@@ -116,15 +142,15 @@ std::optional<Failure> FuseSession::Mount() {
     return Failed("mount", number);
   }
   device_ = MountedDevice(configuration_.mountPoint, type);
-  std::string descriptor = "/dev/fd/" + std::to_string(device);
-  if (fuse_session_mount(session_, descriptor.c_str()) != 0) {
+  const fuse_custom_io ways{Send, Receive, nullptr, nullptr};
+  if (int number = fuse_session_custom_io(session_, &ways, device); number != 0) {
     close(device);
-    return Failed("fuse_session_mount", EINVAL);
+    return Failed("fuse_session_custom_io", -number);
   }
   return std::nullopt;
 }
 
-std::optional<Failure> FuseSession::StartThreads() {
+int StartThread(std::function<void()> action, pthread_t* joinable) {
   // Signals belong to the main thread.
   sigset_t all, before;
   sigfillset(&all);
@@ -132,16 +158,24 @@ std::optional<Failure> FuseSession::StartThreads() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kThreadStackBytes);
-  serve_ = [this] { Serve(); };
-  int number = 0;
-  for (uint32_t at = 0; at < configuration_.threads && number == 0; at++) {
-    pthread_t thread;
-    number = pthread_create(&thread, &attributes, WorkerMain, &serve_);
-    if (number == 0) threads_.push_back(thread);
-  }
+  if (joinable == nullptr) pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  auto given = std::make_unique<std::function<void()>>(std::move(action));
+  pthread_t thread;
+  int number = pthread_create(&thread, &attributes, ThreadMain, given.get());
+  if (number == 0) (void)given.release();
+  if (number == 0 && joinable != nullptr) *joinable = thread;
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (number != 0) return Failed("pthread_create", number);
+  return number;
+}
+
+std::optional<Failure> FuseSession::StartThreads() {
+  for (uint32_t at = 0; at < configuration_.threads; at++) {
+    pthread_t thread;
+    int number = StartThread([this] { Serve(); }, &thread);
+    if (number != 0) return Failed("pthread_create", number);
+    threads_.push_back(thread);
+  }
   return std::nullopt;
 }
 
@@ -170,14 +204,16 @@ void FuseSession::Stop() {
   if (stopped_) return;
   stopped_ = true;
   FailPending();
-  if (session_ == nullptr) return;
+  if (session_ == nullptr) return EndTrees();
   fuse_session_exit(session_);
   Detach();
   for (pthread_t thread : threads_) pthread_cancel(thread);
   for (pthread_t thread : threads_) pthread_join(thread, nullptr);
+  EndTrees();
   FailPending();
+  // Nobody finds a request to answer any more: those who are at it end soon.
+  while (answering_ > 0) std::this_thread::sleep_for(kStopPoll);
   // Closing the device ends the connection: whoever still has a file open gets an error and does not wait.
-  std::unique_lock last(lifetime_);
   fuse_session_destroy(session_);
   session_ = nullptr;
 }
@@ -197,12 +233,15 @@ void FuseSession::FailPending() {
     for (auto& [token, pending] : pending_) requests.push_back(pending.request);
     for (FuseRead* read : waiting_) requests.push_back(read->request);
     for (FuseRead* read : queued_) requests.push_back(read->request);
+    for (FuseRead* read : ungathered_) requests.push_back(read->request);
     for (FuseRead* read : waiting_) delete read;
     for (FuseRead* read : queued_) delete read;
+    for (FuseRead* read : ungathered_) delete read;
     pending_.clear();
     fills_.clear();
     waiting_.clear();
     queued_.clear();
+    ungathered_.clear();
   }
   for (fuse_req_t request : requests) fuse_reply_err(request, EIO);
 }

@@ -13,6 +13,8 @@ const file = await open(imageFile);
 const { size } = await file.stat();
 let turn = Promise.resolve();
 const image = {
+  sizeBytes: size,
+  blockBytes: 64 * 1024,
   read: async (offset, output) => {
     await (turn = turn.then(() => wait(Number(pause ?? 0))));
     const { bytesRead } = await file.read(output, 0, output.length, offset);

@@ -30,7 +30,7 @@ const programFile = 'daemon/base/program.ts';
 /** Starts programs of the system by their full paths; some of them must outlive a daemon that is killed. */
 const toolsFile = 'daemon/devices/connect/tools.ts';
 /** Starts the reader of file systems, a program of our own, with open files in place of words. */
-const readerFile = 'daemon/view/browse/reader.ts';
+const readerFile = 'daemon/view/browse/process.ts';
 /** Starts programs by their full paths that go on as long as a device is attached, and ends them again. */
 const lastingFile = 'daemon/devices/connect/bridge/lasting-process.ts';
 const startersOfPrograms: readonly string[] = [programFile, readerFile, toolsFile, lastingFile];

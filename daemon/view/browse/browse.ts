@@ -148,7 +148,11 @@ export class Browse {
 
   async #use<T>(reference: FileReference, use: (reader: Reader) => Promise<T>): Promise<T> {
     try {
-      return await this.#readers.with(reference.backupId, reference.partition, use);
+      return await this.#readers.with(
+        reference.backupId,
+        reference.partition === null ? null : String(reference.partition),
+        use,
+      );
     } catch (thrown) {
       throw thrown instanceof ReaderRefusal ? faultOf(thrown, reference) : thrown;
     }

@@ -2,11 +2,11 @@
  *  handed. Promises: what it does wrong, be it a crash, a hang or nonsense, is a fault of this reader and of nobody else; after
  *  `close` it is gone. Knows nothing of backups and paths. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import { Fault } from '../../base/faults.ts';
 import { readerTimeoutMs } from '../../base/limits.ts';
+import { type ReaderParts, startReader } from './process.ts';
 import {
   AnswerStream,
   decodeDescription,
@@ -15,18 +15,6 @@ import {
   type ReaderAnswer,
   type ReaderRequest,
 } from './wire.ts';
-
-/** Threads of one reader: as many reads of the image as make sense at a time. */
-const readerThreads = 4;
-
-export interface ReaderParts {
-  /** The program, by its path. */
-  readonly program: string;
-  readonly imagePath: string;
-  readonly offset: number;
-  /** Undefined: to the end of the image. */
-  readonly sizeBytes: number | undefined;
-}
 
 /** What a reader could not do, as errno and in words. */
 export class ReaderRefusal extends Error {
@@ -69,23 +57,13 @@ export class Reader {
   }
 
   /** Starts a reader; resolves when it knows the file system. Throws ReaderRefusal (ENOTSUP: none that it knows), READER_FAILED. */
-  static async open({ program, imagePath, offset, sizeBytes }: ReaderParts): Promise<Reader> {
-    const image = await open(imagePath, 'r');
-    try {
-      const words = [offset, sizeBytes ?? 0, readerThreads].map(String);
-      const child = spawn(program, words, {
-        stdio: ['ignore', 'ignore', 'ignore', image.fd, 'pipe'],
-        env: {},
-        cwd: '/',
-      });
-      const reader = new Reader(child, child.stdio[4] as Duplex);
-      // The first answer comes by itself, under id 0.
-      const description = await new Promise<Buffer>((resolve, reject) => reader.#expect(0, resolve, reject));
-      reader.#description = decodeDescription(description);
-      return reader;
-    } finally {
-      await image.close();
-    }
+  static async open(parts: ReaderParts): Promise<Reader> {
+    const child = startReader(parts, 'pipe');
+    const reader = new Reader(child, child.stdio[3] as Duplex);
+    // The first answer comes by itself, under id 0.
+    const description = await new Promise<Buffer>((resolve, reject) => reader.#expect(0, resolve, reject));
+    reader.#description = decodeDescription(description);
+    return reader;
   }
 
   get description(): FileSystemDescription {
@@ -146,5 +124,5 @@ export class Reader {
   }
 }
 
-const failed = (why: string, cause?: unknown): Fault =>
+export const failed = (why: string, cause?: unknown): Fault =>
   new Fault('READER_FAILED', `Cannot read the file system of the backup: ${why}`, { cause });

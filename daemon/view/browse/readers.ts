@@ -1,13 +1,12 @@
-/** The readers that are running: one for each file system that somebody looks into, for as long as somebody does.
- *  Promises: at most `readersMax` at a time; one that nobody has used for `readerIdleMs` ends; one that failed is not used
- *  again; after `close` none runs. Knows nothing of what is asked of them. */
+/** The readers that answer by paths: one for each file system that somebody looks into, for as long as somebody does.
+ *  Promises: one that failed is not used again; after `close` none runs. Knows nothing of what is asked of them. */
 
-import { Fault } from '../../base/faults.ts';
-import { readerIdleMs, readersMax } from '../../base/limits.ts';
-import { chooseVolume } from '../partitions.ts';
+import type { InnerVolume } from '../inside/volumes.ts';
+import { chooseVolume } from './choose.ts';
+import type { PoolMember, ReaderPool } from './pool.ts';
 import { Reader } from './reader.ts';
 
-interface Held {
+interface Held extends PoolMember {
   readonly backupId: string;
   readonly reader: Promise<Reader>;
   /** Set when `reader` has resolved. */
@@ -16,31 +15,31 @@ interface Held {
   usedAtMs: number;
 }
 
-/** Kinds of file systems that the reader knows, by blkid's words. */
-const kinds: ReadonlySet<string> = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'vfat', 'exfat', 'ntfs']);
-
 export interface ReadersParts {
   readonly program: string;
-  /** The image of a backup in the view. BACKUP_UNKNOWN. */
-  readonly imagePath: (backupId: string) => string;
+  readonly pool: ReaderPool;
+  /** The volumes inside a backup. BACKUP_UNKNOWN, and what reading the image can end with. */
+  readonly volumes: (backupId: string) => Promise<readonly InnerVolume[]>;
+  /** Path of the file in the view that has the bytes of a volume from `offset` on. BACKUP_UNKNOWN. */
+  readonly fileOf: (
+    backupId: string,
+    volume: InnerVolume,
+  ) => { readonly imagePath: string; readonly offset: number };
   readonly nowMs: () => number;
 }
 
 export class Readers {
   readonly #parts: ReadersParts;
   readonly #held = new Map<string, Held>();
-  readonly #timer: NodeJS.Timeout;
-  #closed = false;
 
   constructor(parts: ReadersParts) {
     this.#parts = parts;
-    this.#timer = setInterval(() => this.#endIdle(), readerIdleMs / 4).unref();
   }
 
-  /** Lends the reader of a partition of a backup (null: of the one that there is) to `use`. TOO_MANY where all are in use. */
-  async with<T>(backupId: string, partition: number | null, use: (reader: Reader) => Promise<T>): Promise<T> {
-    const key = `${backupId}/${partition ?? ''}`;
-    const held = this.#held.get(key) ?? this.#start(key, backupId, partition);
+  /** Lends the reader of a volume inside a backup (null: of the one that there is) to `use`. TOO_MANY where all are in use. */
+  async with<T>(backupId: string, volume: string | null, use: (reader: Reader) => Promise<T>): Promise<T> {
+    const key = `${backupId}/${volume ?? ''}`;
+    const held = this.#held.get(key) ?? this.#start(key, backupId, volume);
     held.users += 1;
     try {
       return await use(await held.reader);
@@ -57,21 +56,25 @@ export class Readers {
   }
 
   close(): void {
-    this.#closed = true;
-    clearInterval(this.#timer);
     for (const [key, held] of this.#held) this.#drop(key, held);
   }
 
-  #start(key: string, backupId: string, partition: number | null): Held {
-    if (this.#closed) throw new Fault('DAEMON_STOPPING', 'Cannot read files: the daemon is stopping');
-    this.#makeRoom();
+  #start(key: string, backupId: string, volume: string | null): Held {
+    const { pool, nowMs } = this.#parts;
+    let start: (reader: Promise<Reader>) => void = () => undefined;
     const held: Held = {
       backupId,
-      reader: this.#open(backupId, partition),
+      reader: new Promise((resolve) => {
+        start = resolve;
+      }),
       running: undefined,
       users: 0,
-      usedAtMs: this.#parts.nowMs(),
+      usedAtMs: nowMs(),
+      idleMs: () => (held.users > 0 ? 0 : Math.max(1, nowMs() - held.usedAtMs)),
+      end: () => this.#drop(key, held),
     };
+    pool.enter(held);
+    start(this.#open(backupId, volume));
     held.reader.then(
       (reader) => {
         held.running = reader;
@@ -83,32 +86,15 @@ export class Readers {
     return held;
   }
 
-  async #open(backupId: string, partition: number | null): Promise<Reader> {
-    const imagePath = this.#parts.imagePath(backupId);
-    const volume = await chooseVolume(imagePath, partition, (kind) => kinds.has(kind));
-    const { offset, sizeBytes } = volume;
-    return Reader.open({ program: this.#parts.program, imagePath, offset, sizeBytes });
-  }
-
-  /** The one that nobody has used for longest makes room. */
-  #makeRoom(): void {
-    if (this.#held.size < readersMax) return;
-    const idle = [...this.#held].filter(([, { users }]) => users === 0);
-    idle.sort(([, a], [, b]) => a.usedAtMs - b.usedAtMs);
-    const [oldest] = idle;
-    if (oldest === undefined)
-      throw new Fault('TOO_MANY', `Cannot read files: "${readersMax}" file systems are being read already`);
-    this.#drop(...oldest);
-  }
-
-  #endIdle(): void {
-    const before = this.#parts.nowMs() - readerIdleMs;
-    for (const [key, held] of this.#held)
-      if (held.users === 0 && held.usedAtMs < before) this.#drop(key, held);
+  async #open(backupId: string, wanted: string | null): Promise<Reader> {
+    const { program, volumes, fileOf } = this.#parts;
+    const volume = chooseVolume(await volumes(backupId), wanted);
+    return Reader.open({ program, ...fileOf(backupId, volume), sizeBytes: volume.sizeBytes });
   }
 
   #drop(key: string, held: Held): void {
     if (this.#held.get(key) === held) this.#held.delete(key);
+    this.#parts.pool.leave(held);
     held.running?.close();
   }
 }

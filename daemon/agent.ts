@@ -194,8 +194,9 @@ function startJobs(
   return { events, command, jobs };
 }
 
-/** Agents of one host take turns by these, whatever state folders they have. */
-const lockDirectory = '/run/lock/basalt';
+/** Agents of one host take turns by these, whatever state folders they have. Who is not root attaches little, and alone. */
+const lockDirectoryOf = (stateDirectory: string): string =>
+  process.getuid?.() === 0 ? '/run/lock/basalt' : join(stateDirectory, 'locks');
 /** How long a stop waits for devices that jobs have just let go. */
 const detachPatienceMs = 15_000;
 
@@ -217,7 +218,7 @@ function openAttachments(catalog: Catalog, values: Settings, undo: Undo[], log: 
       timeoutMs: values.attach_timeout * 1000,
     },
     stateDirectory: values.state_dir,
-    lockDirectory,
+    lockDirectory: lockDirectoryOf(values.state_dir),
   });
   undo.push(() => attachments.close(detachPatienceMs));
   return attachments;

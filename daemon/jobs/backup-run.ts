@@ -20,7 +20,7 @@ import { attachFor, endHold, whileSame } from './attached-device.ts';
 import type { Hold } from './attachments/attachments.ts';
 import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
-import { type BackupSource, openBackupSource, whileWatched } from './backup-source.ts';
+import { type BackupSource, openBackupSource, type SourceOrder, whileWatched } from './backup-source.ts';
 import type { KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { storedLocation } from './locations.ts';
@@ -109,24 +109,11 @@ async function runBackup(
     onDurable(made);
     return made;
   }
-  return withMemory(services, context, 'backup', async (grant) => {
-    const hold = await holdOf(services, context, backup, volume);
-    const opened = await openBackupSource(services, context, {
-      backup,
-      volume,
-      hold,
-      force: plan.force,
-    }).catch(async (thrown: unknown) => {
-      await endHold(hold, context);
-      throw thrown;
-    });
-    const { source } = opened;
-    try {
-      const fields = () => fieldsOf(backup, volume, opened);
+  const order = { backup, volume, force: plan.force };
+  return withMemory(services, context, 'backup', (grant) =>
+    withSource(services, context, order, async (opened, hold) => {
+      const { source } = opened;
       const { native } = services;
-      const rates = [context.rate, services.rates.read];
-      const copies = () => services.operations.running;
-      const checkpoints = await backupCheckpoints(services, context, repository, source);
       const { commit } = context;
       const parts = {
         source,
@@ -135,10 +122,10 @@ async function runBackup(
         grant,
         skipErrors: plan.skip_errors === true,
         progress,
-        rates,
-        copies,
-        fields,
-        checkpoints,
+        rates: [context.rate, services.rates.read],
+        copies: () => services.operations.running,
+        fields: () => fieldsOf(backup, volume, opened),
+        checkpoints: await backupCheckpoints(services, context, repository, source),
         commit,
       };
       const hints = await kept?.open(repository);
@@ -147,10 +134,39 @@ async function runBackup(
       );
       onDurable(manifest);
       return manifest;
+    }),
+  );
+}
+
+/** Attaches what has to be, opens it, and gives all of it back however `use` ends. */
+async function withSource<T>(
+  services: Services,
+  context: JobContext,
+  order: Omit<SourceOrder, 'hold'>,
+  use: (opened: BackupSource, hold: Hold | undefined) => Promise<T>,
+): Promise<T> {
+  const { backup, volume } = order;
+  const hold = await holdOf(services, context, backup, volume);
+  try {
+    const opened = await openBackupSource(services, context, { ...order, hold });
+    try {
+      if (hold !== undefined) await reserveSize(services, backup.id, opened.source.sizeBytes);
+      return await use(opened, hold);
     } finally {
       await opened.close();
-      await endHold(hold, context);
     }
+  } finally {
+    await endHold(hold, context);
+  }
+}
+
+/** A device may have grown since it was attached last, or may never have been: only now is it known what the backup counts. */
+async function reserveSize({ catalog, quotas }: Services, id: string, size_bytes: number): Promise<void> {
+  await catalog.commit((changes) => {
+    const backup = catalog.get('backups', id);
+    if (backup === undefined || backup.size_bytes === size_bytes) return;
+    quotas.requireGrowth(backup.project_id, backup.size_bytes, size_bytes);
+    changes.put('backups', { ...backup, size_bytes });
   });
 }
 

@@ -72,11 +72,20 @@ export class Quotas {
   /** OVER_QUOTA where one more backup of `sizeBytes` is too much for the project. To be called within the `commit` that puts
    *  the record, before it is put. */
   require(project: string, sizeBytes: number): void {
+    this.#requireMore(project, { backups: 1, backup_gigabytes: gigabytesOf(sizeBytes) });
+  }
+
+  /** OVER_QUOTA where a backup that counts `from` bytes may not count `to`. To be called as `require`. */
+  requireGrowth(project: string, from: number, to: number): void {
+    const backup_gigabytes = gigabytesOf(to) - gigabytesOf(from);
+    if (backup_gigabytes > 0) this.#requireMore(project, { backups: 0, backup_gigabytes });
+  }
+
+  #requireMore(project: string, wanted: Limits): void {
     const lines = this.lines(project);
-    const wanted = { backups: 1, backup_gigabytes: gigabytesOf(sizeBytes) };
     const beyond = (['backups', 'backup_gigabytes'] as const).filter((resource) => {
       const { in_use, reserved, limit } = lines[resource];
-      return limit >= 0 && in_use + reserved + wanted[resource] > limit;
+      return limit >= 0 && wanted[resource] > 0 && in_use + reserved + wanted[resource] > limit;
     });
     if (beyond.length === 0) return;
     const numbers = beyond.map((resource) => {

@@ -166,6 +166,25 @@ test('a storage that never answers: a cancelled backup ends at once, and nothing
   await expectAtRest(daemon);
 });
 
+test('a volume that was never looked at counts its true size against the quota', async () => {
+  const daemon = await daemonForTest();
+  const source = await served(noise(MiB, 6));
+  await daemon.call('volume.add', { name: 'shop', source: source.url, attach: false });
+  expect(await daemon.call('volume.show', { volume: 'shop' })).toMatchObject({
+    size_bytes: 0,
+    identity: null,
+  });
+  await daemon.call('quota.set', { project: 'default', backup_gigabytes: 0 });
+  await daemon.failed(daemon.call('backup.create', { volume: 'shop' }), 'OVER_QUOTA');
+  await daemon.call('quota.set', { project: 'default', backup_gigabytes: 1 });
+  expect(await daemon.backUp('shop')).toMatchObject({ size_bytes: MiB });
+  expect(await daemon.call('volume.show', { volume: 'shop' })).toMatchObject({
+    size_bytes: MiB,
+    identity: { names: [], serial: null },
+  });
+  expect(leftOf(daemon)).toEqual([]);
+});
+
 test('a connection_info that nobody can use is refused, and its secrets are told to nobody', async () => {
   const daemon = await daemonForTest();
   const file = join(folderForTest(), 'info.json');

@@ -48,6 +48,8 @@ const silent: Note = () => undefined;
 
 /** A look is answered at once, or something hangs. */
 const lookLimitMs = 30_000;
+/** What a connector may need to notice that its time is up. */
+const lookGraceMs = 1_000;
 
 export class Work {
   readonly #parts: AttachmentParts;
@@ -126,9 +128,11 @@ export class Work {
       throw new Fault('DEVICE_FAILED', `Cannot look at "${url}": it was never attached wholly`);
     const context = this.#context(record, AbortSignal.timeout(limitMs), silent);
     const connector = this.#parts.connectors.of(connection.kind);
-    const found = await connector.observe(connection.connection, built, context).catch((thrown: unknown) => {
+    const looked = connector.observe(connection.connection, built, context).catch((thrown: unknown) => {
       throw context.signal.aborted && !(thrown instanceof Fault) ? noAnswer(url, limitMs) : thrown;
     });
+    // A system call on a device whose paths are gone lets nobody go: its thread waits, and nobody else.
+    const found = await within(looked, limitMs + lookGraceMs, () => noAnswer(url, limitMs));
     requireSame(url, identityIn(seen), found);
     return found;
   }
@@ -264,3 +268,10 @@ export const ended = () => {
   const { code, message, hint } = new Fault('INTERRUPTED', 'The daemon that attached it has ended');
   return { code, message, hint, left: [] };
 };
+
+function within<T>(task: Promise<T>, limitMs: number, late: () => Fault): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), limitMs);
+    task.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -89,6 +89,15 @@ describe('the right device or none', () => {
   });
 });
 
+test('a look at a device that never answers ends, and is no look', async () => {
+  const hold = await acquire('a');
+  storage.before = () => new Promise(() => undefined);
+  const fault = await faultOf(attachments.look(hold.id, 100));
+  expect(fault).toMatchObject({ code: 'DEVICE_FAILED', message: expect.stringContaining('within 0.1 s') });
+  storage.before = () => undefined;
+  await hold.release();
+});
+
 describe('an attach that does not get to its end', () => {
   const attachSteps: readonly Step[] = ['journal login', 'login', 'journal disk', 'disk', 'identity'];
 

@@ -9,11 +9,12 @@
 import { realpath } from 'node:fs/promises';
 import { cpus, hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { native, readerProgram } from '../native/native.ts';
 import { MiB } from './base/bytes.ts';
 import { systemClock } from './base/clock.ts';
-import { eventStopGraceMs, jobsUnderWayMax } from './base/limits.ts';
+import { eventStopGraceMs, jobsUnderWayMax, remountPatienceMs } from './base/limits.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openLmdbCatalog, requireCatalogFile } from './catalog/lmdb-catalog.ts';
 import { defaultRepository } from './catalog/records.ts';
@@ -37,7 +38,7 @@ import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
 import type { HookSettings } from './jobs/hooks.ts';
 import { Jobs } from './jobs/jobs.ts';
-import { unmountAll } from './jobs/mount-job.ts';
+import { MountKeeper, unmountAll } from './jobs/mounts.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
 import { warnOfLacks } from './jobs/readiness.ts';
@@ -124,6 +125,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     busyVolumes: new Set(),
     ...resumption(values),
     busyFolders: new Set(),
+    waitingMounts: new Map(),
     copyBytes: shares.copyBytes,
   };
   void warnOfLacks(services, log);
@@ -138,7 +140,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   await serve(services, effective, startedAtMs, undo, log);
 }
 
-/** Opens the socket, and says that the daemon is ready. */
+/** Makes the mounts of an earlier daemon again, opens the socket, and says that the daemon is ready. */
 async function serve(
   services: Services,
   effective: EffectiveSettings,
@@ -146,6 +148,7 @@ async function serve(
   undo: Undo[],
   log: Logger,
 ): Promise<void> {
+  if (services.view() !== undefined) await keepMounts(services, undo, log);
   const notifier = startTelling({ ...services, native }, log);
   undo.push(() => notifier.close());
   const { socket, repository, view_dir: viewDir } = effective.values;
@@ -282,6 +285,17 @@ async function openViewAt(
     onEnd: () =>
       log.warn({ viewDir: viewDirectory }, 'Somebody unmounted the view; it comes back with the next start'),
   });
+}
+
+/** Mounts of an earlier daemon come back. One whose repository hangs must not keep this one from starting. */
+async function keepMounts(services: Services, undo: Undo[], log: Logger): Promise<void> {
+  const keeper = new MountKeeper(services, {
+    onBack: ({ directory, backup_id }) => log.info({ directory, backup_id }, 'Mounted again'),
+    onWaiting: ({ directory, backup_id }, why) =>
+      log.warn({ directory, backup_id, why }, 'Cannot mount again; trying until it can be'),
+  });
+  undo.push(() => keeper.close());
+  await Promise.race([keeper.start(), wait(remountPatienceMs, undefined, { ref: false })]);
 }
 
 async function closeView(view: View | undefined, services: Services, log: Logger): Promise<void> {

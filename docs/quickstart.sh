@@ -170,7 +170,6 @@ start_daemon() {
   done
 }
 
-loops=permitted
 loop_refusal=
 # Whether a loop device of the sample can be made and mounted; where not, the reason goes to loop_refusal.
 can_loop() {
@@ -180,7 +179,6 @@ can_loop() {
     wait_for_loops
   else
     loop_refusal=$(head -n 1 <<<"${loop_refusal:-mount of a loop device failed}")
-    loops=refused
     return 1
   fi
 }
@@ -221,24 +219,18 @@ change_by_debugfs() {
 
 older_by_mount() {
   mkdir -p "$folder/monday"
-  run basaltctl mount monday "$folder/monday" -c directory -c file_system -c loop_device -c image_path
+  run basaltctl mount monday "$folder/monday" -c directory -c kind -c file_system
   run ls "$folder/monday"
   run cat "$folder/monday/diary.txt"
   older=$(cat "$folder/monday/diary.txt")
   run basaltctl unmount "$folder/monday"
 }
 
-# Without loop devices the view still has the image; without FUSE a restore makes one.
+# Without FUSE a restore makes an image.
 older_by_debugfs() {
-  local older_image=
-  if [[ $view_flags == '' ]]; then
-    older_image=$(echo "$folder"/daemon/view/sample/*/volume.img | cut -d ' ' -f 1)
-    say 'LEFT OUT: basaltctl mount, which needs loop devices. The image in the view can be read all the same.'
-  else
-    older_image=$folder/monday.img
-    say 'LEFT OUT: basaltctl mount, which needs FUSE and loop devices. A restore of Monday shows the same.'
-    run basaltctl backup restore monday "$older_image" --wait -c restored_bytes
-  fi
+  local older_image=$folder/monday.img
+  say 'LEFT OUT: basaltctl mount, which needs FUSE. A restore of Monday shows the same.'
+  run basaltctl backup restore monday "$older_image" --wait -c restored_bytes
   run debugfs -R 'ls -p /' "$older_image"
   run debugfs -R 'cat /diary.txt' "$older_image"
   older=$(debugfs -R 'cat /diary.txt' "$older_image" 2>/dev/null)
@@ -273,7 +265,7 @@ the_way() {
   say "The same: all $(mib_of "$(stat -c %s "$image")")."
 
   step 'Look into Monday: the older point in time, as files'
-  if [[ $loops == permitted && $view_flags == '' ]]; then older_by_mount; else older_by_debugfs; fi
+  if [[ $view_flags == '' ]]; then older_by_mount; else older_by_debugfs; fi
   [[ $older == 'Monday: the first entry.' ]] || fail "Monday's diary reads \"$older\""
   say 'The entry of Tuesday is not there: this is the volume as it was on Monday. Tuesday has it:'
   run debugfs -R 'cat /diary.txt' "$folder/restored.img"
@@ -298,7 +290,7 @@ what_next() {
   local as_root='' words="--state-dir $folder/daemon" look="mount monday $folder/monday"
   if [[ -n ${SUDO_USER-} ]]; then as_root='sudo '; fi
   if [[ $view_flags != '' ]]; then words="$words $view_flags"; fi
-  if [[ $view_flags != '' || $loops == refused ]]; then look="backup restore monday $folder/again.img --wait"; fi
+  if [[ $view_flags != '' ]]; then look="backup restore monday $folder/again.img --wait"; fi
   cat <<END
 
 Done in $(seconds_since "$1"). The repository and both backups are still in $folder. Try next, from this folder:

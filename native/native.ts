@@ -257,7 +257,12 @@ export interface FuseSession {
   /** In place of any other reply. */
   replyError(token: number, errno: number): void;
   /** The slot is filled (errno 0) or could not be (for example EIO). */
-  fill(token: number, errno: number): void;
+  fill(
+    token: number,
+    errno: number,
+    /** Ranges of the slot that could not be: who wants some of their bytes gets EIO, and they are asked for again each time. */
+    bad?: readonly { readonly offset: number; readonly length: number }[],
+  ): void;
   /** Drops cached slots of a file that goes away; later reads of it miss. */
   dropNode(node: number): void;
   /** In place of `replyNode` or `replyFolder`: the folder is the root of that file system, whose reader answers what was asked. */

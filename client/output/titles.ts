@@ -176,6 +176,10 @@ export const jobTitles = {
 export const mountTitles = {
   directory: 'Directory',
   backup_id: 'Backup ID',
+  kind: 'Kind',
+  status: 'Status',
+  wait_reason: 'Wait Reason',
+  temporary: 'Temporary',
   partition: 'Partition',
   file_system: 'File System',
   loop_device: 'Loop Device',

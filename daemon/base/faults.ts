@@ -78,7 +78,7 @@ export const faults = {
   FILESYSTEM_UNKNOWN: {
     exit: 66,
     retry: false,
-    hint: 'Read the image itself under the view folder, or name a partition with --partition',
+    hint: 'Name a partition with --partition, mount it by the kernel with: basaltctl mount BACKUP DIR --kernel, or read the image',
   },
 
   DAEMON_UNREACHABLE: {
@@ -156,7 +156,7 @@ export const faults = {
   READER_FAILED: {
     exit: 74,
     retry: true,
-    hint: 'Look into the log of basaltd; another way to the files is: basaltctl mount BACKUP DIR',
+    hint: 'Look into the log of basaltd; another way to the files is: basaltctl mount BACKUP DIR --kernel',
   },
   WRONG_DEVICE: {
     exit: 65,
@@ -203,6 +203,11 @@ export const faults = {
   TARGET_BUSY: { exit: 75, retry: true, hint: 'Unmount or detach the target first' },
   VOLUME_BUSY: { exit: 75, retry: true, hint: 'Wait for its job to end: basaltctl job list' },
   SNAPSHOT_BUSY: { exit: 75, retry: true, hint: 'Wait for its job to end: basaltctl job list' },
+  MOUNT_BUSY: {
+    exit: 75,
+    retry: true,
+    hint: 'End what uses files there, or detach it all the same: basaltctl unmount DIR --lazy',
+  },
   BACKUP_BUSY: {
     exit: 75,
     retry: true,

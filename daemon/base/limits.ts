@@ -54,6 +54,8 @@ export const viewTablesMax = 64;
 /** Users with different rights for whom the view keeps the names of volumes, and how long it believes which groups a user is in. */
 export const viewSightsMax = 16;
 export const viewRightsMs = 5_000;
+/** Records of backups that the view keeps as long as none changes. */
+export const viewRecordsMax = 512;
 /** Users whose rights are kept so. */
 export const viewRightsMax = 256;
 /** Partitions that are shown of an image, records of its chain of logical ones, bytes of the entries of its GPT: images are
@@ -88,6 +90,10 @@ export const repositoriesMax = 8;
 export const viewCloseTimeoutMs = 2000;
 /** How long one command that mounts, unmounts or looks at a device may take. */
 export const commandTimeoutMs = 60_000;
+/** How long a start waits for the mounts of an earlier daemon; those that take longer come later. */
+export const remountPatienceMs = 5_000;
+/** How often a mount that waits is tried again. */
+export const remountEveryMs = 10_000;
 /** How long a loop device may take to go away after it was given back. */
 export const loopGoneTimeoutMs = 3000;
 /** Jobs that have not ended, and ended ones that are remembered. */

@@ -4,6 +4,12 @@
 import { readFile } from 'node:fs/promises';
 
 export interface MountEntry {
+  /** Which processes' descriptors tell, too. */
+  readonly id: number;
+  /** The folder of the file system that is shown here. */
+  readonly root: string;
+  /** Of this mount: "ro", "nosuid" … */
+  readonly options: readonly string[];
   /** Of the device under it, "major:minor". */
   readonly device: string;
   readonly directory: string;
@@ -21,11 +27,20 @@ export function parseMountTable(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
     const [before, after] = line.split(' - ', 2);
-    const [, , device, , directory] = (before ?? '').split(' ');
+    const [id, , device, root, directory, options] = (before ?? '').split(' ');
     const [type, source] = (after ?? '').split(' ');
+    if (root === undefined || options === undefined) continue;
     if (device === undefined || directory === undefined || type === undefined || source === undefined)
       continue;
-    entries.push({ device, directory: unescapeOctal(directory), type, source: unescapeOctal(source) });
+    entries.push({
+      id: Number(id),
+      device,
+      root: unescapeOctal(root),
+      directory: unescapeOctal(directory),
+      options: options.split(','),
+      type,
+      source: unescapeOctal(source),
+    });
   }
   return entries;
 }

@@ -112,7 +112,7 @@ async function buildUsage({ root, tables, usage }: Database): Promise<void> {
 
 /** A record with every field, also where an earlier version wrote it. */
 function whole<R>(name: TableName, record: R): R {
-  if (record === undefined || (name !== 'backups' && name !== 'volumes')) return record;
+  if (record === undefined || (name !== 'backups' && name !== 'volumes' && name !== 'mounts')) return record;
   return { ...lacking[name], ...record };
 }
 

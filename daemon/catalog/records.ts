@@ -142,7 +142,12 @@ export const lacking = {
     encryption_key_id: null,
     consistency_evidence: null,
   },
-} as const satisfies { volumes: Partial<VolumeRecord>; backups: Partial<BackupRecord> };
+  mounts: { kind: 'kernel', wanted: false, owner_uid: null },
+} as const satisfies {
+  volumes: Partial<VolumeRecord>;
+  backups: Partial<BackupRecord>;
+  mounts: Partial<MountRecord>;
+};
 
 export type JobKind =
   | 'backup'
@@ -277,6 +282,12 @@ export interface MountRecord {
   readonly backup_id: string;
   readonly project_id: string;
   readonly directory: string;
+  /** "files": the folder of the view with the files of the backup; "kernel": mounted by the kernel, by way of a loop device. */
+  readonly kind: 'files' | 'kernel';
+  /** Made again by each start of the daemon, until somebody unmounts it. */
+  readonly wanted: boolean;
+  /** Whose the folder must be; null: anybody's. */
+  readonly owner_uid: number | null;
   readonly partition: number | null;
   readonly image_path: string;
   readonly loop_device: string | null;

@@ -3,6 +3,7 @@
 import { GiB } from '../base/bytes.ts';
 import type { BackupRecord, MountRecord, SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import type { JobReport } from '../jobs/report.ts';
+import type { Services } from '../jobs/services.ts';
 import type { BackupValue, JobValue, MountValue, SnapshotValue, VolumeValue } from '../protocol/values.ts';
 
 const sizeInGiB = (bytes: number): number => Math.ceil(bytes / GiB);
@@ -84,7 +85,13 @@ export const presentListedJob = (report: JobReport): JobValue => ({
   history: [],
 });
 
-export const presentMount = (record: MountRecord): MountValue => {
-  const { id, backup_id, directory, partition, file_system, loop_device, created_at } = record;
-  return { id, backup_id, directory, partition, file_system, loop_device, created_at };
+export const presentMount = (
+  { waitingMounts }: Pick<Services, 'waitingMounts'>,
+  record: MountRecord,
+): MountValue => {
+  const { id, backup_id, directory, kind, partition, file_system, loop_device, created_at } = record;
+  const wait_reason = waitingMounts.get(id) ?? null;
+  const status = wait_reason === null ? 'mounted' : 'waiting';
+  const is = { kind, status, wait_reason, temporary: !record.wanted } as const;
+  return { id, backup_id, directory, ...is, partition, file_system, loop_device, created_at };
 };

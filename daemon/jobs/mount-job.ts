@@ -1,36 +1,25 @@
 /** Makes the files of a backup visible at a folder, and undoes it.
- *  Promises: the catalog knows of a mount before its first command runs and until its last one has; the image under it is the
- *  one of the view, so that every byte is verified; the file system is mounted read-only, without journal replay. */
+ *  Promises: the catalog knows of a mount before its first command runs and until its last one has; every byte comes from the
+ *  view, so that it is verified; what the kernel mounts it mounts read-only, without journal replay. */
 
 import { randomUUID } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { Fault } from '../base/faults.ts';
 import type { JobRecord, MountRecord } from '../catalog/records.ts';
-import {
-  checkMountPoint,
-  type FileSystemMount,
-  mountFileSystem,
-  unmountFileSystem,
-} from '../view/file-system-mount.ts';
-import type { View } from '../view/view.ts';
+import { checkMountPoint } from '../view/file-system-mount.ts';
 import { findBackup, requireReadable, requireStillReadable } from './find.ts';
+import { makeMount, requireView, undoMount } from './mounts.ts';
 import { type Services, timestamp } from './services.ts';
 
 export interface MountOrder {
   readonly backup: string;
   readonly directory: string;
   readonly partition: number | null;
+  readonly kernel: boolean;
+  readonly temporary: boolean;
   readonly project: string;
   /** Whose folder it must be; null: an administrator may name any. */
   readonly ownerUid: number | null;
-}
-
-function requireView(services: Services): View {
-  const view = services.view();
-  if (view !== undefined) return view;
-  throw new Fault('MOUNT_FAILED', 'Cannot mount a backup: the view is switched off', {
-    hint: 'Start basaltd with --view-dir',
-  });
 }
 
 export async function mountBackup(
@@ -42,65 +31,82 @@ export async function mountBackup(
   const view = requireView(services);
   const repository = await services.repositories.of(backup);
   await repository.manifest(backup.id);
-  const forbidden = [view.directory, services.stateDirectory];
-  const directory = await checkMountPoint(order.directory, forbidden);
-  // Other requests may have come between: nothing awaits from here until the job has begun.
+  const directory = await checkMountPoint(order.directory, [view.directory, services.stateDirectory]);
+  // Other requests may have come between: nothing awaits from here until the job is submitted.
   requireStillReadable(services, backup, 'mount');
-  const mounts = [...services.catalog.all('mounts')];
-  if (services.busyFolders.has(directory) || mounts.some((other) => other.directory === directory)) {
-    throw new Fault(
-      'MOUNT_POINT_UNUSABLE',
-      `Cannot mount at "${directory}": another mount is being made there`,
-    );
-  }
-  let mount: MountRecord = {
+  refusePlaceOfAnother(services, directory);
+  const record: MountRecord = {
     id: randomUUID(),
     backup_id: backup.id,
     project_id: order.project,
     directory,
+    kind: order.kernel ? 'kernel' : 'files',
+    // Only what was there once is made again after a start.
+    wanted: false,
+    owner_uid: order.ownerUid,
     partition: order.partition,
     image_path: view.imagePath(backup.id),
     loop_device: null,
     file_system: null,
     created_at: timestamp(services.clock),
   };
-  const onStep = async (step: FileSystemMount) => {
-    mount = { ...mount, ...step };
+  return { mount: record, job: await begin(services, record, backup.volume_id, order.temporary) };
+}
+
+async function begin(
+  services: Services,
+  record: MountRecord,
+  volumeId: string,
+  temporary: boolean,
+): Promise<JobRecord> {
+  const { directory, backup_id } = record;
+  let mount = record;
+  const onStep = async (step: MountRecord) => {
+    mount = step;
     await services.catalog.commit((changes) => changes.put('mounts', mount));
   };
   services.busyFolders.add(directory);
   const submitted = services.jobs.submit({
     kind: 'mount',
-    project_id: order.project,
-    backup_id: backup.id,
-    volume_id: backup.volume_id,
+    project_id: record.project_id,
+    backup_id,
+    volume_id: volumeId,
     begin: (changes) => changes.put('mounts', mount),
     run: async () => {
-      const { image_path: imagePath, partition } = mount;
-      const made = await mountFileSystem({
-        imagePath,
-        directory,
-        partition,
-        ownerUid: order.ownerUid,
-        forbidden,
-        onStep,
-      });
-      mount = { ...mount, ...made };
-      return { ...made, backup_id: backup.id };
+      const { made, notes } = await makeMount(services, mount, onStep);
+      mount = { ...made, wanted: !temporary };
+      const { image_path, partition, loop_device, file_system } = mount;
+      return { directory, temporary, image_path, partition, loop_device, file_system, backup_id, notes };
     },
     end: (changes, fault) => {
       if (fault === undefined) changes.put('mounts', mount);
       else changes.remove('mounts', mount.id);
     },
   });
-  const job = await submitted.finally(() => services.busyFolders.delete(directory));
-  return { mount, job };
+  return submitted.finally(() => services.busyFolders.delete(directory));
+}
+
+/** MOUNT_POINT_UNUSABLE where another mount is, or is being made. */
+function refusePlaceOfAnother({ catalog, busyFolders }: Services, directory: string): void {
+  const isTaken = [...catalog.all('mounts')].some((other) => other.directory === directory);
+  if (!isTaken && !busyFolders.has(directory)) return;
+  throw new Fault(
+    'MOUNT_POINT_UNUSABLE',
+    `Cannot mount at "${directory}": it is the place of another mount`,
+    { hint: 'List the mounts with: basaltctl view list' },
+  );
+}
+
+export interface UnmountOrder {
+  readonly directory: string;
+  /** Although it is used. */
+  readonly lazy: boolean;
+  readonly project: string;
 }
 
 export async function unmountBackup(
   services: Services,
-  directory: string,
-  project: string,
+  { directory, lazy, project }: UnmountOrder,
 ): Promise<JobRecord> {
   const path = await realpath(directory).catch(() => directory);
   const mount = [...services.catalog.all('mounts')].find(
@@ -115,29 +121,13 @@ export async function unmountBackup(
     backup_id: mount.backup_id,
     volume_id: null,
     run: async () => {
-      await unmountFileSystem(mount, { lazy: false });
+      await undoMount(services.catalog.get('mounts', mount.id) ?? mount, { lazy });
       return { directory: mount.directory, backup_id: mount.backup_id };
     },
     end: (changes, fault) => {
-      if (fault === undefined) changes.remove('mounts', mount.id);
+      if (fault !== undefined) return;
+      changes.remove('mounts', mount.id);
+      services.waitingMounts.delete(mount.id);
     },
   });
-}
-
-/** Undoes every mount there is, the youngest first; gives what could not be undone. For the stop of the daemon, and for the
- *  start after a crash. */
-export async function unmountAll(
-  services: Pick<Services, 'catalog'>,
-): Promise<{ mount: MountRecord; why: string }[]> {
-  const left: { mount: MountRecord; why: string }[] = [];
-  const mounts = [...services.catalog.all('mounts')].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
-  for (const mount of mounts) {
-    try {
-      await unmountFileSystem(mount, { lazy: true });
-      await services.catalog.commit((changes) => changes.remove('mounts', mount.id));
-    } catch (thrown) {
-      left.push({ mount, why: thrown instanceof Error ? thrown.message : String(thrown) });
-    }
-  }
-  return left;
 }

@@ -58,6 +58,8 @@ export interface Services {
   readonly repositoryPatienceMs: number;
   /** Folders at which a mount is being recorded. */
   readonly busyFolders: Set<string>;
+  /** Mounts that are wanted and not there, by their ids, with the reason. */
+  readonly waitingMounts: Map<string, string>;
   /** Most bytes that one copy may take of the budget, so that all that may run at once find room. */
   readonly copyBytes: number;
 }

@@ -11,7 +11,7 @@ import { detachLoopsBelow } from '../view/file-system-mount.ts';
 import type { Attachments } from './attachments/attachments.ts';
 import { dropStaleHints } from './hints.ts';
 import { type HookSettings, thawAfterCrash } from './hooks.ts';
-import { unmountAll } from './mount-job.ts';
+import { unmountAll } from './mounts.ts';
 import { recoverJobs, resumeJobs } from './recover.ts';
 import type { Services } from './services.ts';
 import { recoverSnapshots } from './snapshots.ts';

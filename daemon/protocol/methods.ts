@@ -188,15 +188,19 @@ export const methods = {
     params: z.strictObject({
       backup: shape.reference,
       directory: shape.path,
-      partition: z.int().min(1).max(128).optional(),
+      partition: z.int().min(1).max(255).optional(),
+      /** Mounted by the kernel of this host, for administrators; else the files are read by a process without rights. */
+      kernel: z.boolean().default(false),
+      /** Goes with the daemon, and is not made again by its next start. */
+      temporary: z.boolean().default(false),
       ...inProject,
     }),
     answer: 'the mount and its job',
   }),
   unmount: method<{ job_id: string }>()({
-    summary: 'Undoes a mount.',
+    summary: 'Undoes a mount; lazy: although it is used, so that it goes when that has ended.',
     needs: 'project',
-    params: z.strictObject({ directory: shape.path, ...inProject }),
+    params: z.strictObject({ directory: shape.path, lazy: z.boolean().default(false), ...inProject }),
     answer: 'its job',
   }),
   'view.list': method<ViewValue>()({

@@ -267,6 +267,13 @@ export interface MountValue {
   id: string;
   backup_id: string;
   directory: string;
+  kind: 'files' | 'kernel';
+  /** Waiting: it could not be made again after a start of the daemon, which goes on trying. */
+  status: 'mounted' | 'waiting';
+  /** Why it waits. */
+  wait_reason: string | null;
+  /** It goes with the daemon. */
+  temporary: boolean;
   partition: number | null;
   file_system: string | null;
   loop_device: string | null;

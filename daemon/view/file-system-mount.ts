@@ -15,8 +15,10 @@ import { isWithin } from '../base/paths.ts';
 import { runCommand } from './commands.ts';
 import { holdFolder } from './held-folder.ts';
 import { attachLoop, backingFile, detachLoop, findLoops } from './loop-devices.ts';
-import { chooseVolume, fileSystemAt } from './partitions.ts';
+import { chooseVolume, fileSystemAt, type Volume } from './partitions.ts';
 import { checkEmptyFolder, unusable } from './stale-mounts.ts';
+import type { Partition } from './tables/range.ts';
+import { type UnmountOptions, unmountAt } from './unmount.ts';
 
 /** As much of a mount as there is. The fields are those of a mount's record in the catalog. */
 export interface FileSystemMount {
@@ -58,6 +60,8 @@ const isKnown = (fileSystem: string): boolean => Object.hasOwn(kinds, fileSystem
 export async function mountFileSystem(wish: MountWish): Promise<FileSystemMount> {
   const directory = await checkMountPoint(wish.directory, wish.forbidden);
   const volume = await chooseVolume(wish.imagePath, wish.partition, isKnown);
+  // Before there is a device: whatever looks at new devices of this host must not see a guest's LVM.
+  requireKnown(wish.imagePath, await fileSystemAt(wish.imagePath, rangeOf(volume)));
   let mount: FileSystemMount = {
     image_path: wish.imagePath,
     directory,
@@ -95,19 +99,25 @@ export async function checkMountPoint(directory: string, forbidden: readonly str
   return path;
 }
 
+/** FILESYSTEM_UNKNOWN unless the kernel is to mount it. */
+function requireKnown(imagePath: string, fileSystem: string | undefined): string {
+  if (fileSystem !== undefined && isKnown(fileSystem)) return fileSystem;
+  const what =
+    fileSystem === undefined ? 'no file system is known there' : `"${fileSystem}" is not supported`;
+  throw new Fault('FILESYSTEM_UNKNOWN', `Cannot mount "${imagePath}": ${what}`, {
+    hint: 'Mount it without --kernel, or read the image itself under the view folder',
+  });
+}
+
+const rangeOf = ({ number, offset, sizeBytes }: Volume): Partition | undefined =>
+  number === null || sizeBytes === undefined ? undefined : { number, offset, sizeBytes };
+
 async function mountDevice(
   loopDevice: string,
   directory: string,
   { imagePath, ownerUid }: MountWish,
 ): Promise<string> {
-  const fileSystem = await fileSystemAt(loopDevice);
-  if (fileSystem === undefined || !isKnown(fileSystem)) {
-    const what =
-      fileSystem === undefined ? 'no file system is known there' : `"${fileSystem}" is not supported`;
-    throw new Fault('FILESYSTEM_UNKNOWN', `Cannot mount "${imagePath}": ${what}`, {
-      hint: `Read the image itself: ${imagePath}`,
-    });
-  }
+  const fileSystem = requireKnown(imagePath, await fileSystemAt(loopDevice));
   const options = ['ro', 'nosuid', 'nodev', 'noexec', ...(kinds[fileSystem] ?? [])].join(',');
   const held = await holdFolder(directory, ownerUid);
   try {
@@ -132,12 +142,7 @@ async function mountDevice(
 const failed = (directory: string, why: string): Fault =>
   new Fault('MOUNT_FAILED', `Cannot mount the file system at "${directory}": ${why}`);
 
-export interface UnmountOptions {
-  /** Detach although something still uses it; it goes when that has ended. */
-  readonly lazy: boolean;
-}
-
-/** Undoes what is left of a recorded mount; what is not there is no fault. BACKUP_BUSY, DEVICE_FAILED.
+/** Undoes what is left of a recorded mount; what is not there is no fault. MOUNT_BUSY, DEVICE_FAILED.
  *  Works when the view under it is dead. */
 export async function unmountFileSystem(mount: FileSystemMount, options: UnmountOptions): Promise<void> {
   const { directory, loop_device: loopDevice } = mount;
@@ -150,14 +155,7 @@ export async function unmountFileSystem(mount: FileSystemMount, options: Unmount
       for (const made of await findLoops(isOurs)) await detachLoop(made, isOurs, lazyTimeoutMs);
     return;
   }
-  if ((await mountedAt(directory))?.source === loopDevice) {
-    await runCommand('umount', ...(options.lazy ? ['-l'] : []), directory);
-    if ((await mountedAt(directory))?.source === loopDevice) {
-      throw new Fault('BACKUP_BUSY', `Cannot unmount "${directory}": something still uses it`, {
-        hint: 'Close what uses files there (fuser -m shows it), and unmount again',
-      });
-    }
-  }
+  await unmountAt(directory, ({ source }) => source === loopDevice, options);
   const gone = await detachLoop(loopDevice, isOurs, options.lazy ? lazyTimeoutMs : loopGoneTimeoutMs);
   if (gone || options.lazy) return;
   throw new Fault(
@@ -173,7 +171,8 @@ export async function unmountFileSystem(mount: FileSystemMount, options: Unmount
  *  is what a crash between making and recording it has left. */
 export async function detachLoopsBelow(viewDirectory: string): Promise<void> {
   const isOurs = (file: string) => isWithin(file, viewDirectory);
-  for (const loopDevice of await findLoops(isOurs)) await detachLoop(loopDevice, isOurs);
+  // One that is held still goes by itself later: the start of the daemon does not wait for that.
+  for (const loopDevice of await findLoops(isOurs)) await detachLoop(loopDevice, isOurs, lazyTimeoutMs);
 }
 
 /** A path that ends like that of an image in the view: `/volume/backup/volume.img`. */

@@ -2,7 +2,7 @@
  *
  *    names, attributes ▷ tree          bytes ▷ lane ▷ image.read ▷ verified ▷ slot          files inside ▷ reader of the file system
  *
- *  Promises: each request is answered once; bytes that could not be verified are never served, their slot answers EIO; no failure of a
+ *  Promises: each request is answered once; bytes that could not be verified are never served, who wants them gets EIO; no failure of a
  *  backup escapes into the daemon. Knows nothing of where backups come from. */
 
 import { constants } from 'node:os';
@@ -18,6 +18,7 @@ import {
   viewRightsMs,
   viewSlotBytes,
 } from '../base/limits.ts';
+import type { DamagedRange } from '../repository/repository.ts';
 import { Allowance } from './allowance.ts';
 import type { ReaderPool } from './browse/pool.ts';
 import { ReaderRefusal } from './browse/reader.ts';
@@ -286,33 +287,37 @@ export class ViewServer {
 
   async #miss(token: number, node: number, offset: number, length: number, slot: number): Promise<void> {
     let errno = EIO;
+    let bad: readonly DamagedRange[] | undefined;
     try {
       const memory = this.#parts.cache.subarray(slot * viewSlotBytes, (slot + 1) * viewSlotBytes);
-      const whole = await this.#lanes.run((scratch) => this.#fill(node, offset, length, memory, scratch));
-      errno = whole ? 0 : EIO;
+      bad = await this.#lanes.run((scratch) => this.#fill(node, offset, length, memory, scratch));
+      if (bad !== undefined) errno = 0;
     } catch {
       // The reader learns of it by EIO; `basaltctl backup verify` says which bytes and why.
     }
-    this.session.fill(token, errno);
+    this.session.fill(token, errno, bad);
   }
 
-  /** True where all bytes that are wanted are there and verified. */
+  /** The ranges of the slot that could not be read and verified; undefined where that is all of it. */
   async #fill(
     node: number,
     offset: number,
     length: number,
     memory: Uint8Array,
     scratch: Uint8Array,
-  ): Promise<boolean> {
+  ): Promise<readonly DamagedRange[] | undefined> {
     const place = this.tree.places.at(node);
-    if (place?.kind !== 'image' && place?.kind !== 'manifest') return false;
+    if (place?.kind !== 'image' && place?.kind !== 'manifest') return undefined;
     const { image, manifest } = await this.images.get(place.backupId);
-    if (this.#closing !== undefined || this.tree.places.at(node) === undefined) return false;
+    if (this.#closing !== undefined || this.tree.places.at(node) === undefined) return undefined;
     if (place.kind === 'manifest') {
       memory.set(manifest.subarray(offset, offset + length));
-      return true;
+      return [];
     }
     const damaged = await image.read(offset, memory, scratch);
-    return damaged.every((range) => range.offset >= offset + length || range.offset + range.length <= offset);
+    return damaged.map((range) => {
+      const start = Math.max(0, range.offset - offset);
+      return { ...range, offset: start, length: range.offset + range.length - offset - start };
+    });
   }
 }

@@ -2,16 +2,19 @@
  *
  *    kernel ─read▶ native session ─miss▶ lane ─▶ image.read ─verified▶ slot ─fill▶ kernel
  *
- *  Promises: bytes that could not be verified are never served, their slot answers EIO; memory is what was lent and does not
+ *  Promises: bytes that could not be verified are never served, who wants them gets EIO; memory is what was lent and does not
  *  grow with what is read; no failure of a backup escapes into the daemon. Knows nothing of jobs or the catalog. */
 
+import { dirname, join } from 'node:path';
 import type { FuseSession } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import { Fault } from '../base/faults.ts';
 import { blockBytesMax, viewSlotBytes } from '../base/limits.ts';
+import { filesName } from './backup-folder.ts';
 import { Browse } from './browse/browse.ts';
 import { ReaderPool } from './browse/pool.ts';
 import { Readers } from './browse/readers.ts';
+import { type FilesFolder, filesFolder } from './files-folder.ts';
 import { prepareViewDirectory } from './stale-mounts.ts';
 import { type ViewParts, ViewServer } from './view-server.ts';
 
@@ -19,10 +22,15 @@ export type { ViewParts };
 
 export interface View {
   readonly directory: string;
+  /** Whether others than root are let in. */
+  readonly allowOther: boolean;
   /** Files inside the images. */
   readonly browse: Browse;
   /** BACKUP_UNKNOWN where the view does not show the backup. */
   imagePath(backupId: string): string;
+  /** The folder with the files of a backup, of a partition where one is named; what it is, and what should be known of it.
+   *  INVALID_ARGUMENT, FILESYSTEM_UNKNOWN, READER_FAILED. */
+  files(backupId: string, partition: number | null): Promise<FilesFolder>;
   /** The backup goes away: nothing of it is kept, and whoever still reads it gets EIO. */
   dropBackup(backupId: string): void;
   statistics(): ViewStatistics;
@@ -54,9 +62,18 @@ export async function openView(parts: ViewParts): Promise<View> {
     fileOf: (backupId, volume) => server.fileOf(backupId, volume),
     nowMs: () => parts.clock.now(),
   });
+  const browse = new Browse(readers);
   return {
     directory,
-    browse: new Browse(readers),
+    allowOther: parts.allowOther,
+    browse,
+    files: async (backupId, partition) => {
+      const folder = join(dirname(server.imagePath(backupId)), filesName);
+      const volumes = await server.images.volumes(backupId);
+      const describe = async () =>
+        (await browse.details({ backupId, partition, path: '/' }, true)).fileSystem;
+      return filesFolder({ backupId, partition, folder, volumes, describe });
+    },
     imagePath: (backupId) => server.imagePath(backupId),
     dropBackup: (backupId) => {
       readers.dropBackup(backupId);

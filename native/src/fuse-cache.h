@@ -3,6 +3,7 @@
 // Promises: a pinned or filling slot is never given to another key; memory does not grow with what is read.
 // Knows nothing of FUSE or JavaScript, and holds no lock: the caller has one.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -33,6 +34,7 @@ struct Slot {
   bool referenced = false;
   bool mapped = false;  // found under its key; a dropped slot that is still pinned is not
   uint32_t pins = 0;
+  uint64_t bad = 0;  // parts whose bytes are not to be sent: a bit for each 64th of the slot
   std::vector<FuseRead*> waiters;
 };
 
@@ -69,8 +71,19 @@ class SlotCache {
     slot.state = SlotState::filling;
     slot.referenced = true;
     slot.mapped = true;
+    slot.bad = 0;
     index_[key] = victim;
     return victim;
+  }
+
+  // The parts of a slot that a range of it touches, as `Slot::bad` counts them.
+  uint64_t PartsOf(size_t within, size_t length) const {
+    if (length == 0 || within >= slotBytes_) return 0;
+    const size_t each = (slotBytes_ + kParts - 1) / kParts;
+    const size_t first = within / each;
+    const size_t last = (std::min(within + length, slotBytes_) - 1) / each;
+    const size_t count = last - first + 1;
+    return (count == kParts ? ~uint64_t{0} : (uint64_t{1} << count) - 1) << first;
   }
 
   void Pin(uint32_t slot) { slots_[slot].pins++; }
@@ -96,6 +109,8 @@ class SlotCache {
   }
 
  private:
+  static constexpr size_t kParts = 64;
+
   uint32_t Victim() {
     for (size_t step = 0; step < 2 * slots_.size(); step++) {
       uint32_t number = hand_;

@@ -262,7 +262,16 @@ Napi::Object MakeFace(Napi::Env env, std::shared_ptr<Bridge*> shared) {
     bridge->session->AnswerError(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));
   });
   add("fill", [](Bridge* bridge, const Napi::CallbackInfo& info) {
-    bridge->session->Fill(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])));
+    std::vector<basalt::FuseRange> bad;
+    if (info[2].IsArray()) {
+      Napi::Array ranges = info[2].As<Napi::Array>();
+      for (uint32_t at = 0; at < ranges.Length(); at++) {
+        Napi::HandleScope scope(info.Env());
+        Napi::Object range = ranges.Get(at).As<Napi::Object>();
+        bad.push_back({TokenOf(range.Get("offset")), TokenOf(range.Get("length"))});
+      }
+    }
+    bridge->session->Fill(TokenOf(info[0]), static_cast<int>(basalt::NumberOf(info[1])), bad);
   });
   add("dropNode", [](Bridge* bridge, const Napi::CallbackInfo& info) { bridge->session->DropNode(TokenOf(info[0])); });
   auto last = *shared ? (*shared)->session : nullptr;

@@ -144,7 +144,14 @@ bool FuseSession::Reserve(FuseRead& read) {
   // What is there is pinned first, so that claiming the rest can't push it out.
   for (size_t at = 0; at < read.slotCount; at++) {
     read.slots[at] = cache_.Find(read.keys[at]);
-    if (read.slots[at] != SlotCache::kNone) cache_.Pin(read.slots[at]);
+    if (read.slots[at] == SlotCache::kNone) continue;
+    if (TouchesBad(read, at)) {
+      // It is asked for again: what could not be read then may be there now.
+      cache_.Forget(read.slots[at]);
+      read.slots[at] = SlotCache::kNone;
+      continue;
+    }
+    cache_.Pin(read.slots[at]);
   }
   std::vector<uint32_t> claimed;
   for (size_t at = 0; at < read.slotCount; at++) {
@@ -168,6 +175,17 @@ bool FuseSession::Reserve(FuseRead& read) {
     if (std::find(claimed.begin(), claimed.end(), read.slots[at]) != claimed.end()) AskFill(read.slots[at], read.fileBytes[at]);
   }
   return true;
+}
+
+// Whether the step wants bytes of its slot `at` that are not to be sent.
+bool FuseSession::TouchesBad(const FuseRead& read, size_t at) {
+  const Slot& slot = cache_.At(read.slots[at]);
+  if (slot.state != SlotState::ready || slot.bad == 0) return false;
+  for (size_t number = 0; number < read.pieceCount; number++) {
+    const FuseRead::Piece& piece = read.pieces[number];
+    if (piece.slot == at && (slot.bad & cache_.PartsOf(piece.within, piece.length)) != 0) return true;
+  }
+  return false;
 }
 
 void FuseSession::ReserveUndo(FuseRead& read, const std::vector<uint32_t>& claimed) {
@@ -238,7 +256,7 @@ void FuseSession::ReadAhead(const FuseRead& read) {
   }
 }
 
-void FuseSession::Fill(uint64_t token, int error) {
+void FuseSession::Fill(uint64_t token, int error, const std::vector<FuseRange>& bad) {
   Answering alive(*this);
   Lock lock(mutex_);
   auto found = fills_.find(token);
@@ -248,6 +266,7 @@ void FuseSession::Fill(uint64_t token, int error) {
   Slot& slot = cache_.At(number);
   slot.state = error == 0 ? SlotState::ready : SlotState::empty;
   if (error != 0) cache_.Forget(number);
+  for (const FuseRange& range : bad) slot.bad |= cache_.PartsOf(range.offset, range.length);
   std::vector<FuseRead*> waiters = std::move(slot.waiters);
   slot.waiters.clear();
   std::vector<FuseRead*> ready;
@@ -267,6 +286,9 @@ void FuseSession::Fill(uint64_t token, int error) {
 
 // Answers, or keeps the bytes of the step, without the lock: the slots are pinned and ready, so nobody writes to them.
 bool FuseSession::Finish(Lock& lock, FuseRead& read) {
+  for (size_t at = 0; at < read.slotCount && read.error == 0; at++) {
+    if (TouchesBad(read, at)) read.error = EIO;
+  }
   lock.unlock();
   bool isLast = read.error != 0 || read.done + read.planned == read.length;
   if (read.error != 0) {

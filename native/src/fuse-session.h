@@ -137,6 +137,11 @@ struct FuseRead {
   size_t asks = 0;
 };
 
+struct FuseRange {
+  size_t offset = 0;
+  size_t length = 0;
+};
+
 struct FuseStatistics {
   uint64_t reads = 0;
   uint64_t hits = 0;
@@ -166,7 +171,8 @@ class FuseSession {
   void AnswerAttribute(uint64_t token, const std::string* value);
   void AnswerOpen(uint64_t token, int error);
   void AnswerError(uint64_t token, int error);
-  void Fill(uint64_t token, int error);
+  // `bad`: ranges of the slot whose bytes are not to be sent; who wants some of them gets EIO, and they are asked for again.
+  void Fill(uint64_t token, int error, const std::vector<FuseRange>& bad = {});
   void DropNode(uint64_t node);
 
   // The owner has started a reader and gives the socket to it, whose first answer comes as an event.
@@ -287,6 +293,7 @@ class FuseSession {
   void AddPieces(FuseRead* read, const OpenTree* tree, int error, const uint8_t* body, size_t length);
   Located::What Plan(FuseRead& read);
   bool Reserve(FuseRead& read);
+  bool TouchesBad(const FuseRead& read, size_t at);
   void ReserveUndo(FuseRead& read, const std::vector<uint32_t>& claimed);
   void AskFill(uint32_t slot, uint64_t fileBytes);
   void ReadAhead(const FuseRead& read);

@@ -167,13 +167,17 @@ test('of a disk with several file systems the operator names one', async () => {
   expect(await run('diff', '-r', '-x', 'lost+found', files, target)).toBe('');
 });
 
-test('a file system that is not known is refused and leaves nothing', async () => {
+test('what is no file system that is known is refused before a device is made of it', async () => {
   const path = join(folder, 'swap.img');
   await writeFile(path, Buffer.alloc(1 * MiB));
   await run('mkswap', '-q', path);
   const imagePath = await show(path);
-  const fault = await faultOf(mountAt(imagePath));
-  expect(fault.code).toBe('FILESYSTEM_UNKNOWN');
+  let steps = 0;
+  const made = mountAt(imagePath, null, target, null, () => {
+    steps += 1;
+  });
+  expect((await faultOf(made)).code).toBe('FILESYSTEM_UNKNOWN');
+  expect(steps).toBe(0);
   expect(await findLoops((file) => file === imagePath)).toEqual([]);
   expect((await faultOf(mountAt(imagePath, 1))).code).toBe('INVALID_ARGUMENT');
 });
@@ -263,7 +267,7 @@ test('who may mount at his own folders only has nothing mounted at those of othe
 test('a mount in use is busy, and goes lazily when the daemon stops', async () => {
   const { mount } = await mountAt(await show(await ext4Image()));
   const held = await open(join(target, 'large'));
-  expect((await faultOf(unmountFileSystem(mount, { lazy: false }))).code).toBe('BACKUP_BUSY');
+  expect((await faultOf(unmountFileSystem(mount, { lazy: false }))).code).toBe('MOUNT_BUSY');
   expect((await readdir(target)).length).toBeGreaterThan(0);
   await unmountFileSystem(mount, { lazy: true });
   expect(await mountedAt(target)).toBeUndefined();

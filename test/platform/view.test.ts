@@ -167,7 +167,7 @@ test.each([4, 32])(
   },
 );
 
-test('a slot with damaged bytes answers EIO, and its neighbours are whole', async () => {
+test('damaged bytes answer EIO, and those before and behind them are whole', async () => {
   const damaged = [{ offset: 10 * viewSlotBytes + 64 * KiB, length: 64 * KiB, reason: 'made so' }];
   const path = await show({ damaged });
   for (const flags of [directRead, constants.O_RDONLY]) {
@@ -177,8 +177,44 @@ test('a slot with damaged bytes answers EIO, and its neighbours are whole', asyn
     }
     expect(answers).toEqual(['right', 'right', 'EIO', 'right', 'right']);
   }
-  expect(await errnoOfRead(path, 10 * viewSlotBytes, 4096, constants.O_RDONLY)).toBe('EIO');
-  expect(await errnoOfRead(path, 10 * viewSlotBytes - 4096, 8192, directRead)).toBe('EIO');
+  for (const flags of [directRead, constants.O_RDONLY]) {
+    const answers: string[] = [];
+    for (const at of [0, 60, 64, 96, 124, 128, 252])
+      answers.push(await errnoOfRead(path, 10 * viewSlotBytes + at * KiB, 4096, flags));
+    expect(answers).toEqual(['right', 'right', 'EIO', 'EIO', 'EIO', 'right', 'right']);
+  }
+  expect(await errnoOfRead(path, 10 * viewSlotBytes + 60 * KiB, 8192, directRead)).toBe('EIO');
+  expect(await errnoOfRead(path, 10 * viewSlotBytes + 124 * KiB, 8192, directRead)).toBe('EIO');
+});
+
+test('damage of a few bytes over the border of two slots costs two pages', async () => {
+  const border = 10 * viewSlotBytes;
+  const path = await show({ damaged: [{ offset: border - 10, length: 20, reason: 'made so' }] });
+  const answers: string[] = [];
+  for (const page of [-2, -1, 0, 1])
+    answers.push(await errnoOfRead(path, border + page * 4096, 4096, constants.O_RDONLY));
+  expect(answers).toEqual(['right', 'EIO', 'EIO', 'right']);
+});
+
+test('damaged bytes are asked for again, and those beside them are not', async () => {
+  const damaged = [{ offset: 10 * viewSlotBytes + 64 * KiB, length: 64 * KiB, reason: 'made so' }];
+  let reads = 0;
+  const path = await show({
+    damaged,
+    before: async () => {
+      reads += 1;
+    },
+  });
+  const readAt = (at: number) => errnoOfRead(path, 10 * viewSlotBytes + at * KiB, 4096, directRead);
+  expect(await readAt(64)).toBe('EIO');
+  const before = reads;
+  for (const at of [0, 32, 128, 252]) expect(await readAt(at)).toBe('right');
+  expect(reads).toBe(before);
+  expect(await readAt(64)).toBe('EIO');
+  damaged.pop();
+  expect(await readAt(64)).toBe('right');
+  expect(await readAt(124)).toBe('right');
+  expect(reads).toBe(before + 2);
 });
 
 test('a backup that fails once is read again, and a rejected read is EIO', async () => {

@@ -29,7 +29,7 @@ async function worldOf(settings: string): Promise<Daemon> {
   for (const folder of [daemon.folder, daemon.stateDir]) chmodSync(folder, 0o755);
   for (const project of ['alpha', 'beta']) {
     const source = join(daemon.folder, `${project}.img`);
-    writeFileSync(source, noise(project.length, MiB));
+    writeFileSync(source, noise(MiB, project.length));
     // The same name in both.
     await daemon.call('volume.add', { name: 'data', source, project });
     const started = await daemon.call('backup.create', { volume: 'data', project });

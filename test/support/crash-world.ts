@@ -96,11 +96,12 @@ export class CrashWorld {
     await this.#daemon.done(started);
   }
 
-  async mount(id: string): Promise<string> {
+  /** Temporary: a start after a crash finds nothing mounted. */
+  async mount(id: string, kernel: boolean): Promise<string> {
     this.#number += 1;
     const directory = join(this.#daemon.folder, `mount-${this.#number}`);
     mkdirSync(directory);
-    await this.#daemon.done(this.#daemon.call('mount', { backup: id, directory }));
+    await this.#daemon.done(this.#daemon.call('mount', { backup: id, directory, kernel, temporary: true }));
     return directory;
   }
 

@@ -14,7 +14,7 @@ export function addViewList(noun: Command): void {
   }).action(
     inSession(async (session) => {
       const whole = await session.call('view.list', { ...session.inProject });
-      const initial = ['directory', 'backup_id', 'partition', 'file_system', 'loop_device', 'created_at'];
+      const initial = ['directory', 'backup_id', 'kind', 'status', 'partition', 'file_system', 'created_at'];
       await session.list(whole.mounts, { titles: mountTitles, initial, whole });
       session.note(
         whole.view_dir === null

@@ -13,16 +13,18 @@ const piecesAhead = 3;
 /** A tree that is deeper than any file system makes one. */
 const depthMax = 4096;
 
-/** Where to look: a backup, and one of its partitions if it has several. */
+/** Where to look: a backup, and one of its partitions or logical volumes if it has several. */
 export interface Place {
   readonly session: Session;
   readonly backup: string;
   readonly partition: number | undefined;
+  readonly logicalVolume: string | undefined;
 }
 
-const inPlace = ({ backup, partition, session }: Place) => ({
+const inPlace = ({ backup, partition, logicalVolume, session }: Place) => ({
   backup,
   ...(partition === undefined ? {} : { partition }),
+  ...(logicalVolume === undefined ? {} : { logical_volume: logicalVolume }),
   ...session.inProject,
 });
 

@@ -63,6 +63,12 @@ export const viewRightsMax = 256;
 export const partitionsMax = 255;
 export const extendedRecordsMax = 128;
 export const gptEntriesBytesMax = 128 * KiB;
+/** Of LVM inside an image: bytes of the text that describes a group, groups, volumes and segments of a group, stripes of a segment. */
+export const lvmTextBytesMax = 1 * MiB;
+export const lvmGroupsMax = 16;
+export const lvmVolumesMax = 256;
+export const lvmSegmentsMax = 2048;
+export const lvmStripesMax = 128;
 /** Longest name of a file or folder. Source: Linux, NAME_MAX. */
 export const fileNameBytesMax = 255;
 /** Processes that read file systems inside backups, how long one may take for an answer, and how long it is kept unused. */

@@ -20,6 +20,8 @@ export interface FileOrder {
   readonly path: string;
   readonly node?: number | undefined;
   readonly partition?: number | undefined;
+  /** "GROUP/VOLUME" */
+  readonly logical_volume?: string | undefined;
 }
 
 function browseOf({ view }: Services): Browse {
@@ -30,10 +32,24 @@ function browseOf({ view }: Services): Browse {
   });
 }
 
+/** As the view calls it. */
+function volumeOf({ partition, logical_volume: logical }: FileOrder): string | null {
+  if (partition !== undefined && logical !== undefined)
+    throw new Fault(
+      'INVALID_ARGUMENT',
+      'Cannot read files: both a partition and a logical volume are named',
+      {
+        hint: 'Name one of them',
+      },
+    );
+  if (logical !== undefined) return `lvm/${logical}`;
+  return partition === undefined ? null : String(partition);
+}
+
 function referenceOf(services: Services, order: FileOrder): FileReference {
   const backup = findBackup(services.catalog, order.backup, order.project);
   requireReadable(backup, 'read files of');
-  return { backupId: backup.id, partition: order.partition ?? null, path: order.path, node: order.node };
+  return { backupId: backup.id, volume: volumeOf(order), path: order.path, node: order.node };
 }
 
 export const listFiles = (services: Services, order: FileOrder, position: number): Promise<FileList> =>

@@ -12,6 +12,12 @@ const fileReference = {
   path: shape.path.default('/'),
   node: z.int().min(0).optional().describe('number of the file, in place of its path'),
   partition: z.int().min(1).max(128).optional(),
+  logical_volume: z
+    .string()
+    .max(300)
+    .regex(/^[^/]+\/[^/]+$/)
+    .optional()
+    .describe('GROUP/VOLUME of LVM, in place of a partition'),
 };
 
 export const fileMethods = {

@@ -4,7 +4,7 @@
 
 import { Fault } from '../base/faults.ts';
 import { viewOpenBackupsMax, viewTablesMax } from '../base/limits.ts';
-import { type InnerVolume, innerVolumes } from './inside/volumes.ts';
+import { type InnerVolumes, innerVolumes } from './inside/volumes.ts';
 import { Kept } from './kept.ts';
 import type { Lanes } from './lanes.ts';
 import { bytesOf } from './tables/image-bytes.ts';
@@ -16,7 +16,7 @@ export class Images {
   readonly #lanes: Lanes;
   readonly #opened: Kept<OpenBackup>;
   readonly #tables: Kept<readonly Partition[]>;
-  readonly #volumes: Kept<readonly InnerVolume[]>;
+  readonly #volumes: Kept<InnerVolumes>;
   #closed = false;
 
   constructor(source: ViewSource, lanes: Lanes) {
@@ -37,7 +37,7 @@ export class Images {
     return this.#tables.get(backupId);
   }
 
-  volumes(backupId: string): Promise<readonly InnerVolume[]> {
+  volumes(backupId: string): Promise<InnerVolumes> {
     return this.#volumes.get(backupId);
   }
 

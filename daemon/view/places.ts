@@ -13,6 +13,10 @@ export type Place =
   | { readonly kind: 'volume'; readonly volumeId: string }
   | { readonly kind: 'backup' | 'image' | 'manifest' | 'partitions' | 'link'; readonly backupId: string }
   | { readonly kind: 'partition'; readonly backupId: string; readonly number: number }
+  /** A folder below `lvm`: of a group, or of all. */
+  | { readonly kind: 'lvm'; readonly backupId: string; readonly path: string }
+  /** The image of a volume inside, by its name. */
+  | { readonly kind: 'inner'; readonly backupId: string; readonly path: string }
   /** A folder below `files`, which leads to volumes inside the image or is one; and the file system of such a volume, whose own numbers
    *  begin with this one. */
   | { readonly kind: 'files' | 'tree'; readonly backupId: string; readonly path: string };

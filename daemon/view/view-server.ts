@@ -6,6 +6,7 @@
  *  backup escapes into the daemon. Knows nothing of where backups come from. */
 
 import { constants } from 'node:os';
+import { dirname } from 'node:path';
 import type { FuseCaller, FuseSession, Native } from '../../native/native.ts';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
@@ -26,7 +27,7 @@ import type { Sight } from './folders.ts';
 import { Images } from './images.ts';
 import { isReadable } from './inside/contents.ts';
 import { FileTrees, type TreeVolume } from './inside/trees.ts';
-import type { InnerVolume } from './inside/volumes.ts';
+import { type InnerVolume, isLogical } from './inside/volumes.ts';
 import { Lanes } from './lanes.ts';
 import { viewMountName } from './stale-mounts.ts';
 import { Tree, type ViewSource } from './tree.ts';
@@ -164,7 +165,9 @@ export class ViewServer {
 
   /** The file that has the bytes of a volume inside a backup. BACKUP_UNKNOWN. */
   fileOf(backupId: string, volume: InnerVolume): { readonly imagePath: string; readonly offset: number } {
-    return { imagePath: this.imagePath(backupId), offset: volume.segments[0]?.places[0] ?? 0 };
+    const imagePath = this.imagePath(backupId);
+    if (isLogical(volume)) return { imagePath: `${dirname(imagePath)}/${volume.name}.img`, offset: 0 };
+    return { imagePath, offset: volume.segments[0]?.places[0] ?? 0 };
   }
 
   dropBackup(backupId: string): void {
@@ -262,7 +265,7 @@ export class ViewServer {
     if (place?.kind !== 'tree') throw new Fault('BACKUP_UNKNOWN', 'Cannot read files: the backup has gone');
     const { backupId } = place;
     const { image } = await this.images.get(backupId);
-    const volume = (await this.images.volumes(backupId)).find(({ name }) => name === place.path);
+    const volume = (await this.images.volumes(backupId)).volumes.find(({ name }) => name === place.path);
     if (volume === undefined || !isReadable(volume.content))
       throw new Fault('FILESYSTEM_UNKNOWN', 'Cannot read files: there is no file system');
     const source = {
@@ -276,13 +279,14 @@ export class ViewServer {
 
   #openFile(token: number, node: number): void {
     const kind = this.tree.places.at(node)?.kind;
-    const isFile = kind === 'image' || kind === 'manifest' || kind === 'partition';
+    const isFile = kind === 'image' || kind === 'manifest' || kind === 'partition' || kind === 'inner';
     this.session.replyOpen(token, isFile ? 0 : ENOENT);
   }
 
   #forget(node: number): void {
     const place = this.tree.places.at(node);
-    if (place?.kind === 'image' || place?.kind === 'partition') this.images.release(place.backupId);
+    if (place?.kind === 'image' || place?.kind === 'partition' || place?.kind === 'inner')
+      this.images.release(place.backupId);
   }
 
   async #miss(token: number, node: number, offset: number, length: number, slot: number): Promise<void> {

@@ -58,7 +58,7 @@ export async function openView(parts: ViewParts): Promise<View> {
   const readers = new Readers({
     program: parts.readerProgram,
     pool,
-    volumes: (backupId) => server.images.volumes(backupId),
+    volumes: async (backupId) => (await server.images.volumes(backupId)).volumes,
     fileOf: (backupId, volume) => server.fileOf(backupId, volume),
     nowMs: () => parts.clock.now(),
   });

@@ -186,7 +186,13 @@ test('a table that can not be read is EIO, and is read when it can', async () =>
     }),
   );
   const partitions = join(backup, 'partitions');
-  expect((await readdir(backup)).sort()).toEqual(['files', 'manifest.json', 'partitions', 'volume.img']);
+  expect((await readdir(backup)).sort()).toEqual([
+    'files',
+    'lvm',
+    'manifest.json',
+    'partitions',
+    'volume.img',
+  ]);
   expect(await codeOf(readdir(partitions))).toBe('EIO');
   expect(await codeOf(stat(join(partitions, '1.img')))).toBe('EIO');
   away = false;

@@ -89,7 +89,13 @@ test('the tree shows a folder a volume, a folder a backup, its image and its man
     'disk',
     backupFolderName({ id: backupId, created_at: '2026-11-21T12:31:06.123Z' }),
   );
-  expect((await readdir(backup)).sort()).toEqual(['files', 'manifest.json', 'partitions', 'volume.img']);
+  expect((await readdir(backup)).sort()).toEqual([
+    'files',
+    'lvm',
+    'manifest.json',
+    'partitions',
+    'volume.img',
+  ]);
   expect(await readdir(join(backup, 'partitions'))).toEqual([]);
   expect(path).toBe(join(backup, 'volume.img'));
   const image = await stat(path);

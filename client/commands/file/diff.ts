@@ -9,6 +9,7 @@ import { inSession, verb, wholeNumber } from '../../verb.ts';
 
 interface Options {
   partition?: number;
+  logicalVolume?: string;
 }
 
 interface Row {
@@ -30,23 +31,26 @@ export function addFileDiff(noun: Command): void {
     .argument('<B>', 'name or id')
     .argument('[PATH]', 'path inside the backups', '/')
     .option('--partition <NUMBER>', 'which partition', wholeNumber)
+    .option('--logical-volume <GROUP/VOLUME>', 'which logical volume of LVM')
     .action(
-      inSession(async (session, { partition }: Options, a: string, b: string, path: string) => {
-        const before = { session, backup: a, partition };
-        const after = { session, backup: b, partition };
-        const [fileBefore, fileAfter] = await Promise.all([
-          showFile(before, { path, follow: true }),
-          showFile(after, { path, follow: true }),
-        ]);
-        const rows: Row[] = [];
-        const root = path.replace(/\/+$/, '');
-        for await (const row of compare([fileBefore, before], [fileAfter, after], root)) rows.push(row);
-        await session.list(rows, {
-          titles: differenceTitles,
-          initial: ['state', 'path', 'size_before', 'size_after'],
-        });
-        session.note(rows.length === 0 ? 'No differences.' : `Different: ${rows.length}`);
-      }),
+      inSession(
+        async (session, { partition, logicalVolume }: Options, a: string, b: string, path: string) => {
+          const before = { session, backup: a, partition, logicalVolume };
+          const after = { session, backup: b, partition, logicalVolume };
+          const [fileBefore, fileAfter] = await Promise.all([
+            showFile(before, { path, follow: true }),
+            showFile(after, { path, follow: true }),
+          ]);
+          const rows: Row[] = [];
+          const root = path.replace(/\/+$/, '');
+          for await (const row of compare([fileBefore, before], [fileAfter, after], root)) rows.push(row);
+          await session.list(rows, {
+            titles: differenceTitles,
+            initial: ['state', 'path', 'size_before', 'size_after'],
+          });
+          session.note(rows.length === 0 ? 'No differences.' : `Different: ${rows.length}`);
+        },
+      ),
     );
 }
 

@@ -9,6 +9,7 @@ import { inSession, verb, wholeNumber } from '../../verb.ts';
 
 interface Options {
   partition?: number;
+  logicalVolume?: string;
   below: string;
 }
 
@@ -24,36 +25,39 @@ export function addFileFind(noun: Command): void {
     .argument('<PATTERN>', 'name, with wildcards')
     .option('--below <PATH>', 'only below this folder', '/')
     .option('--partition <NUMBER>', 'which partition', wholeNumber)
+    .option('--logical-volume <GROUP/VOLUME>', 'which logical volume of LVM')
     .action(
-      inSession(async (session, { partition, below }: Options, volume: string, pattern: string) => {
-        const matches = matcherOf(pattern);
-        const rows: object[] = [];
-        const root = below.replace(/\/+$/, '');
-        for (const point of await pointsOf(session, volume)) {
-          const place = { session, backup: point.id, partition };
-          try {
-            for await (const { file, path } of walkTree(place, { path: below })) {
-              const whole = `${root}/${path.toString('utf8')}`;
-              if (!matches(whole)) continue;
-              const { kind, size_bytes, modified_at } = file;
-              rows.push({
-                path: whole,
-                backup: labelOf(point),
-                backup_id: point.id,
-                kind,
-                size_bytes,
-                modified_at,
-              });
+      inSession(
+        async (session, { partition, logicalVolume, below }: Options, volume: string, pattern: string) => {
+          const matches = matcherOf(pattern);
+          const rows: object[] = [];
+          const root = below.replace(/\/+$/, '');
+          for (const point of await pointsOf(session, volume)) {
+            const place = { session, backup: point.id, partition, logicalVolume };
+            try {
+              for await (const { file, path } of walkTree(place, { path: below })) {
+                const whole = `${root}/${path.toString('utf8')}`;
+                if (!matches(whole)) continue;
+                const { kind, size_bytes, modified_at } = file;
+                rows.push({
+                  path: whole,
+                  backup: labelOf(point),
+                  backup_id: point.id,
+                  kind,
+                  size_bytes,
+                  modified_at,
+                });
+              }
+            } catch (thrown) {
+              session.note(`Left out backup "${labelOf(point)}"`);
+              session.complain(thrown);
             }
-          } catch (thrown) {
-            session.note(`Left out backup "${labelOf(point)}"`);
-            session.complain(thrown);
           }
-        }
-        await session.list(rows, {
-          titles: foundTitles,
-          initial: ['path', 'backup', 'kind', 'size_bytes', 'modified_at'],
-        });
-      }),
+          await session.list(rows, {
+            titles: foundTitles,
+            initial: ['path', 'backup', 'kind', 'size_bytes', 'modified_at'],
+          });
+        },
+      ),
     );
 }

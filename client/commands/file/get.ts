@@ -14,6 +14,7 @@ import { inSession, verb, wholeNumber } from '../../verb.ts';
 
 interface Options {
   partition?: number;
+  logicalVolume?: string;
   output?: string;
   force?: boolean;
 }
@@ -35,9 +36,10 @@ export function addFileGet(noun: Command): void {
     .option('-o, --output <FILE>', 'where to; "-" is standard output')
     .option('--force', 'write over a file that exists')
     .option('--partition <NUMBER>', 'which partition', wholeNumber)
+    .option('--logical-volume <GROUP/VOLUME>', 'which logical volume of LVM')
     .action(
       inSession(async (session, options: Options, backup: string, path: string) => {
-        const place = { session, backup, partition: options.partition };
+        const place = { session, backup, partition: options.partition, logicalVolume: options.logicalVolume };
         const file = await showFile(place, { path, follow: true });
         if (file.kind !== 'file' && file.kind !== 'folder')
           throw new Fault('INVALID_ARGUMENT', `Cannot copy "${path}": it is a ${file.kind}`);

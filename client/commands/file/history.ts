@@ -12,6 +12,7 @@ import { inSession, verb, wholeNumber } from '../../verb.ts';
 
 interface Options {
   partition?: number;
+  logicalVolume?: string;
 }
 
 export function addFileHistory(noun: Command): void {
@@ -25,12 +26,13 @@ export function addFileHistory(noun: Command): void {
     .argument('<VOLUME>', 'name or id')
     .argument('<PATH>', 'path inside the backups')
     .option('--partition <NUMBER>', 'which partition', wholeNumber)
+    .option('--logical-volume <GROUP/VOLUME>', 'which logical volume of LVM')
     .action(
-      inSession(async (session, { partition }: Options, volume: string, path: string) => {
+      inSession(async (session, { partition, logicalVolume }: Options, volume: string, path: string) => {
         const rows: object[] = [];
         let before: readonly [FileDetailsValue, Place] | undefined;
         for (const point of await pointsOf(session, volume)) {
-          const place = { session, backup: point.id, partition };
+          const place = { session, backup: point.id, partition, logicalVolume };
           const file = await fileAt(session, place, path, labelOf(point));
           if (file === 'unreadable') continue;
           const now = file === undefined ? undefined : ([file, place] as const);

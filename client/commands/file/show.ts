@@ -6,6 +6,7 @@ import { inSession, verb, wholeNumber } from '../../verb.ts';
 
 interface Options {
   partition?: number;
+  logicalVolume?: string;
   follow?: boolean;
 }
 
@@ -18,10 +19,18 @@ export function addFileShow(noun: Command): void {
     .argument('<BACKUP>', 'name or id')
     .argument('<PATH>', 'path inside the backup')
     .option('--partition <NUMBER>', 'which partition', wholeNumber)
+    .option('--logical-volume <GROUP/VOLUME>', 'which logical volume of LVM')
     .option('--follow', 'what a symbolic link leads to, in place of the link')
     .action(
-      inSession(async (session, { partition, follow = false }: Options, backup: string, path: string) => {
-        await session.one(await showFile({ session, backup, partition }, { path, follow }));
-      }),
+      inSession(
+        async (
+          session,
+          { partition, logicalVolume, follow = false }: Options,
+          backup: string,
+          path: string,
+        ) => {
+          await session.one(await showFile({ session, backup, partition, logicalVolume }, { path, follow }));
+        },
+      ),
     );
 }

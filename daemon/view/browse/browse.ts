@@ -28,8 +28,8 @@ export const isLink = ({ mode }: FileAttributes): boolean => (mode & kindMask) =
 /** A file of a backup: by its path, or by the number that an earlier answer gave it. */
 export interface FileReference {
   readonly backupId: string;
-  /** Null: the one partition with a file system, or the whole image. */
-  readonly partition: number | null;
+  /** The volume inside the image, for example "2" or "lvm/group/volume"; null: the one with a file system. */
+  readonly volume: string | null;
   readonly path: string;
   readonly node?: number | undefined;
 }
@@ -148,11 +148,7 @@ export class Browse {
 
   async #use<T>(reference: FileReference, use: (reader: Reader) => Promise<T>): Promise<T> {
     try {
-      return await this.#readers.with(
-        reference.backupId,
-        reference.partition === null ? null : String(reference.partition),
-        use,
-      );
+      return await this.#readers.with(reference.backupId, reference.volume, use);
     } catch (thrown) {
       throw thrown instanceof ReaderRefusal ? faultOf(thrown, reference) : thrown;
     }

@@ -2,20 +2,26 @@
 
 import { Fault } from '../../base/faults.ts';
 import { isReadable } from '../inside/contents.ts';
-import type { InnerVolume } from '../inside/volumes.ts';
+import { type InnerVolume, lvmName } from '../inside/volumes.ts';
 
-/** `wanted`: its name, for example "2"; null: the one that there is. */
+const lvmStart = `${lvmName}/`;
+
+/** `wanted`: its name, for example "2" or "lvm/group/volume"; null: the one that there is. */
 export function chooseVolume(volumes: readonly InnerVolume[], wanted: string | null): InnerVolume {
   if (wanted !== null) {
     const found = volumes.find(({ name }) => name === wanted && name !== '');
     if (found !== undefined) return found;
-    throw unclear(`Cannot use partition "${wanted}": there is no such partition`, volumes);
+    const what = wanted.startsWith(lvmStart)
+      ? `logical volume "${wanted.slice(lvmStart.length)}": there is no such volume`
+      : `partition "${wanted}": there is no such partition`;
+    throw unclear(`Cannot use ${what}`, volumes);
   }
-  const whole = volumes.find(({ name }) => name === '');
-  if (whole !== undefined) return whole;
   const readable = volumes.filter(({ content }) => isReadable(content));
   const [only] = readable;
   if (only !== undefined && readable.length === 1) return only;
+  // The reader says what it finds there.
+  const whole = volumes.find(({ name }) => name === '');
+  if (whole !== undefined && readable.length === 0) return whole;
   const why =
     only === undefined ? 'no partition has a known file system' : 'several partitions could be meant';
   throw unclear(`Cannot tell which file system of the image is meant: ${why}`, volumes);
@@ -24,15 +30,20 @@ export function chooseVolume(volumes: readonly InnerVolume[], wanted: string | n
 function unclear(message: string, volumes: readonly InnerVolume[]): Fault {
   const parts = volumes.filter(({ name }) => name !== '');
   const rows = parts.map(({ name, sizeBytes, content }) => {
-    return `${name} (${sizeBytes} bytes${content === null ? '' : `, ${content}`})`;
+    const shown = name.startsWith(lvmStart) ? `logical volume ${name.slice(lvmStart.length)}` : name;
+    return `${shown} (${sizeBytes} bytes${content === null ? '' : `, ${content}`})`;
   });
   const list = rows.length === 0 ? 'the image has no partitions' : `partitions: ${rows.join(', ')}`;
   return new Fault('INVALID_ARGUMENT', `${message}; ${list}`, {
-    hint: rows.length === 0 ? 'Leave out --partition' : 'Name one of these partitions with --partition',
+    hint:
+      rows.length === 0
+        ? 'Leave out --partition and --logical-volume'
+        : 'Name one of these with --partition or --logical-volume',
     details: {
       partitions: parts.map(({ name, segments, sizeBytes, content }) => ({
-        number: Number(name),
-        offset: segments[0]?.places[0] ?? 0,
+        ...(name.startsWith(lvmStart)
+          ? { logical_volume: name.slice(lvmStart.length) }
+          : { number: Number(name), offset: segments[0]?.places[0] ?? 0 }),
         sizeBytes,
         file_system: content,
       })),

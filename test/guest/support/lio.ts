@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readlinkSync,
   rmdirSync,
   rmSync,
   symlinkSync,
@@ -147,7 +148,16 @@ export class Target {
   addLun(lun: number, volume: ArrayVolume): void {
     const folder = `${this.#group}/lun/lun_${lun}`;
     mkdirSync(folder, { recursive: true });
-    symlinkSync(volume.backstore, `${folder}/volume`);
+    this.#show(volume, folder);
+  }
+
+  /** Until the test has finished: the volume may go before the target does. */
+  #show(volume: ArrayVolume, folder: string): void {
+    const link = `${folder}/volume`;
+    symlinkSync(volume.backstore, link);
+    onTestFinished(() => {
+      if (existsSync(link) && readlinkSync(link).endsWith(`/${volume.name}`)) unlinkSync(link);
+    });
   }
 
   removeLun(lun: number): void {
@@ -158,9 +168,9 @@ export class Target {
 
   /** From now on the number leads to another volume, and no initiator is told. */
   remap(lun: number, volume: ArrayVolume): void {
-    const link = `${this.#group}/lun/lun_${lun}/volume`;
-    unlinkSync(link);
-    symlinkSync(volume.backstore, link);
+    const folder = `${this.#group}/lun/lun_${lun}`;
+    unlinkSync(`${folder}/volume`);
+    this.#show(volume, folder);
   }
 
   #remove(): void {

@@ -1,0 +1,64 @@
+/** A volume of an array, from end to end through the daemon: both paths, one path, another volume behind the same number. */
+
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { firstDifference } from '../../support/volume-model.ts';
+import { cut, restore } from '../support/links.ts';
+import { ArrayVolume } from '../support/lio.ts';
+import {
+  daemonOfGuest,
+  expectBytes,
+  hostReady,
+  MiB,
+  remoteVolume,
+  slowBackup,
+  urlOf,
+} from '../support/remote.ts';
+
+test('a backup goes on when a path is cut, and what it holds is right', async () => {
+  await hostReady();
+  const { url, bytes } = remoteVolume({ sizeBytes: 24 * MiB });
+  const daemon = await daemonOfGuest();
+  await daemon.addVolume('v', url);
+  const started = await slowBackup(daemon, 'v', 2 * MiB);
+  const [device] = (await daemon.call('device.list', {})).devices;
+  expect(device).toMatchObject({ status: 'attached', size_bytes: 24 * MiB, users: [{ kind: 'job' }] });
+  expect(device?.paths.map(({ state }) => state)).toEqual(['active', 'active']);
+  cut(0);
+  await daemon.done(started);
+  restore(0);
+  expect((await daemon.call('device.list', {})).devices).toEqual([]);
+  await expectBytes(daemon, started.backup, bytes);
+});
+
+test('a number that leads to another volume is refused, before a backup and in the middle of one', async () => {
+  await hostReady();
+  const { url, target, volume } = remoteVolume({ sizeBytes: 16 * MiB });
+  const other = ArrayVolume.ofSize(16 * MiB);
+  const daemon = await daemonOfGuest();
+  await daemon.addVolume('v', url);
+  target.remap(1, other);
+  await daemon
+    .call('backup.create', { volume: 'v' })
+    .then((started) => daemon.failed(Promise.resolve(started), 'WRONG_DEVICE'))
+    .catch((thrown: unknown) => expect(thrown).toMatchObject({ fault: { code: 'WRONG_DEVICE' } }));
+  target.remap(1, volume);
+  const started = await slowBackup(daemon, 'v', 1 * MiB);
+  target.remap(1, other);
+  await daemon.failed(Promise.resolve(started), 'WRONG_DEVICE');
+  expect((await daemon.call('backup.list', { status: 'available' })).backups).toEqual([]);
+  expect((await daemon.call('backup.show', { backup: started.backup.id })).status).toBe('error');
+});
+
+test('a restore onto a volume of an array, and the same bytes there afterwards', async () => {
+  await hostReady();
+  const { url, target, bytes } = remoteVolume({ sizeBytes: 16 * MiB });
+  const onto = ArrayVolume.ofSize(16 * MiB);
+  target.addLun(2, onto);
+  const daemon = await daemonOfGuest();
+  await daemon.addVolume('v', url);
+  const { id } = await daemon.backUp('v');
+  await daemon.done(daemon.call('backup.restore', { backup: id, target: urlOf(target, 2), force: true }));
+  expect(firstDifference(readFileSync(onto.device), bytes)).toBe(-1);
+  expect((await daemon.call('device.list', {})).devices).toEqual([]);
+});

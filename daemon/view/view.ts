@@ -69,9 +69,9 @@ export async function openView(parts: ViewParts): Promise<View> {
     browse,
     files: async (backupId, partition) => {
       const folder = join(dirname(server.imagePath(backupId)), filesName);
-      const volumes = await server.images.volumes(backupId);
-      const describe = async () =>
-        (await browse.details({ backupId, partition, path: '/' }, true)).fileSystem;
+      const { volumes } = await server.images.volumes(backupId);
+      const volume = partition === null ? null : String(partition);
+      const describe = async () => (await browse.details({ backupId, volume, path: '/' }, true)).fileSystem;
       return filesFolder({ backupId, partition, folder, volumes, describe });
     },
     imagePath: (backupId) => server.imagePath(backupId),

@@ -78,7 +78,7 @@ bench: build ## measure Basalt, its peers and the limit in turn, and write bench
 	node dist/bench/main.js
 
 bench-peers: ## install the other backup programs that bench measures, from Debian
-	apt-get install -y --no-install-recommends python3-cinder restic borgbackup zstd
+	apt-get install -y --no-install-recommends python3-cinder restic borgbackup python3-pyfuse3 zstd
 
 clean: ## remove what build and quickstart have made
 	docs/quickstart.sh --clean

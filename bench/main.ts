@@ -19,6 +19,13 @@ import { type IndexSample, Results, scaleGibibytes } from './results.ts';
 import { makeVolumes, measureManyOfBasalt, measureManyOfLimit } from './suites/many.ts';
 import { measureOneVolume } from './suites/one-volume.ts';
 import { makeScaleFile, makeSparseFiles, measureScaleOf, measureSparse } from './suites/sparse.ts';
+import {
+  makeLargeFileSystem,
+  measureFirstByte,
+  measureMemoryFuse,
+  measureMountOf,
+  measureViewOfBasalt,
+} from './suites/view.ts';
 
 const indexCost = fileURLToPath(new URL('./suites/index-cost.js', import.meta.url));
 const memoryLimits = { basalt: '256MiB', 'basalt-64': '64MiB' } as const;
@@ -130,13 +137,12 @@ async function measureIndex(
   }
 }
 
-/** The rows of one volume. `left`: who came to the end of them. */
+/** The rows of one volume. Gives those who came to the end of them. */
 async function measureVolume(
   contestants: readonly Contestant[],
+  images: Images,
   { tools, folder, options, results }: VolumeParts,
-): Promise<{ images: Images; left: Contestant[] }> {
-  const images = await makeImages(join(folder, 'images'), options.imageBytes, options.seed);
-  say(`made the images, seed ${options.seed}: ${images.about}`);
+): Promise<Contestant[]> {
   const failed = new Set<Contestant>();
   const { reads, seed } = options;
   for (let round = 1; round <= options.rounds; round++)
@@ -153,8 +159,43 @@ async function measureVolume(
         tell(`failed: ${String(thrown)}`);
       }
     }
-  await rm(join(folder, 'images'), { recursive: true });
-  return { images, left: contestants.filter((each) => !failed.has(each)) };
+  return contestants.filter((each) => !failed.has(each));
+}
+
+/** Reads through mounts. */
+async function measureViews(
+  contestants: readonly Contestant[],
+  images: Images,
+  { tools, folder, options, results }: VolumeParts,
+): Promise<void> {
+  const large = join(folder, 'large');
+  mkdirSync(large);
+  const largeImage = await makeLargeFileSystem(large);
+  say('made a file system of 1 TiB');
+  for (let round = 1; round <= options.rounds; round++) {
+    const tell = (line: string) => say(`round ${round}: ${line}`);
+    const { seed, viewSeconds: seconds } = options;
+    const parts = { folder, images, tools, results, seed, seconds, say: tell };
+    for (const contestant of contestants) {
+      const { name } = contestant;
+      if (name in memoryLimits) {
+        await measureViewOfBasalt(name, limitOf(name), parts);
+        await measureFirstByte(name, limitOf(name), largeImage, parts);
+      } else if (name === 'limit') await measureMemoryFuse(parts);
+      else
+        await measureMountOf(contestant, parts).catch((thrown: unknown) => {
+          if (wasInterrupted()) throw thrown;
+          tell(`${name}: its mount was not measured: ${String(thrown)}`);
+        });
+    }
+  }
+  await rm(large, { recursive: true });
+}
+
+async function makeImagesFor({ folder, options }: VolumeParts): Promise<Images> {
+  const images = await makeImages(join(folder, 'images'), options.imageBytes, options.seed);
+  say(`made the images, seed ${options.seed}: ${images.about}`);
+  return images;
 }
 
 interface VolumeParts {
@@ -180,9 +221,11 @@ async function measureAll(folder: string, options: Options): Promise<number> {
   const contestants = await present(contestantsOf(tools, options.only), results);
   for (const [name, why] of results.absent) say(`${name} does not take part: ${why}`);
   const parts = { tools, folder, options, results };
-  const { images, left } = takes('volume')
-    ? await measureVolume(contestants, parts)
-    : { images: undefined, left: contestants };
+  const images = takes('volume') || takes('view') ? await makeImagesFor(parts) : undefined;
+  const left =
+    takes('volume') && images !== undefined ? await measureVolume(contestants, images, parts) : contestants;
+  if (takes('view') && images !== undefined) await measureViews(left, images, parts);
+  await rm(join(folder, 'images'), { recursive: true, force: true });
   if (takes('many')) await measureSideBySide(left, tools, folder, options, results);
   if (takes('sparse')) await measureEmptiness(left, folder, options, results);
   if (takes('scale')) await measureScale(left, folder, options, results);

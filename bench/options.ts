@@ -4,7 +4,7 @@
 import { GiB, MiB } from '../daemon/base/bytes.ts';
 
 /** What can be measured by itself; the index alone has a page of its own, as its largest sizes take longer than all the rest. */
-const partNames = ['volume', 'many', 'sparse', 'scale', 'index'] as const;
+const partNames = ['volume', 'view', 'many', 'sparse', 'scale', 'index'] as const;
 export type Part = (typeof partNames)[number];
 
 export interface Options {
@@ -15,6 +15,8 @@ export interface Options {
   readonly indexEntries: readonly number[];
   /** Random reads in each pass over the view. */
   readonly reads: number;
+  /** How long reads through a mount are repeated. */
+  readonly viewSeconds: number;
   /** What is measured. */
   readonly parts: readonly Part[];
   /** Names of the only contestants that take part; empty: all. */
@@ -37,7 +39,7 @@ Environment:
   BENCH_GIB     size of the image in GiB (4)
   BENCH_ROUNDS  rounds; the medians are reported (3)
   BENCH_INDEX   largest index, in million entries: 1, 10 or 100 (1)
-  BENCH_PARTS   what is measured, comma between: volume, many, sparse, scale, index (all);
+  BENCH_PARTS   what is measured, comma between: volume, view, many, sparse, scale, index (all);
                 "index" alone writes INDEX.md and leaves RESULTS.md as it is
   BENCH_ONLY    names of contestants, comma between: only these take part
   BENCH_DIR     where the temporary folder is made (/var/tmp)
@@ -76,6 +78,7 @@ export function readOptions(words: readonly string[], environment: NodeJS.Proces
     rounds: smoke ? 1 : Math.floor(number('ROUNDS', 3, 1)),
     indexEntries: smoke ? [20_000] : [1e6, 1e7, 1e8].filter((entries) => entries <= millions * 1e6),
     reads: smoke ? 200 : 2000,
+    viewSeconds: smoke ? 0.2 : 2,
     parts,
     only,
     parent: set('DIR') ?? '/var/tmp',

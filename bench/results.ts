@@ -38,6 +38,17 @@ export interface ReadSample {
   readonly slowestUs: number;
 }
 
+/** What is read from a file that a program serves, and in what it is told. */
+export const viewKinds = {
+  cachedSequential: 'in order, from the memory of the server, MiB/s',
+  cachedRandom: '4 KiB at random, 16 at a time, from the memory of the server, reads/s',
+  coldSequential: 'all of the image in order, nothing in memory, MiB/s',
+  restore: 'the same backup restored to a new file, MiB/s',
+  firstByte:
+    'opening a file inside the file system of a backup of 1 TiB and reading its first page, daemon just started, ms',
+} as const;
+export type ViewKind = keyof typeof viewKinds;
+
 export interface IndexSample {
   readonly entries: number;
   /** A look-up of what is there, nothing of the index in the page cache. */
@@ -59,6 +70,7 @@ export interface IndexSample {
 export class Results {
   readonly #samples = new Map<string, Sample[]>();
   readonly #reads = new Map<string, ReadSample[]>();
+  readonly #views = new Map<string, number[]>();
   readonly index: IndexSample[] = [];
   /** Contestants that could not take part, and why. */
   readonly absent = new Map<string, string>();
@@ -69,6 +81,20 @@ export class Results {
 
   addRead(pass: 'first' | 'repeated', what: string, sample: ReadSample): void {
     push(this.#reads, `${pass} ${what}`, sample);
+  }
+
+  addView(kind: ViewKind, who: string, value: number): void {
+    push(this.#views, `${kind} ${who}`, value);
+  }
+
+  view(kind: ViewKind, who: string): number | undefined {
+    const values = this.#views.get(`${kind} ${who}`);
+    return values === undefined ? undefined : median(values);
+  }
+
+  /** Everybody whose reads were measured, in the order in which they first came. */
+  viewers(): string[] {
+    return [...new Set([...this.#views.keys()].map((key) => key.split(' ')[1] ?? ''))];
   }
 
   of(row: RowName, contestant: string): Summary | undefined {

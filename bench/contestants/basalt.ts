@@ -29,17 +29,18 @@ export class BasaltSession implements Session {
     this.server = pid;
   }
 
-  static async open(folder: string, memoryLimit: string): Promise<BasaltSession> {
+  /** `again`: on the state of an earlier session in the same folder. */
+  static async open(folder: string, memoryLimit: string, again = false): Promise<BasaltSession> {
     const state = join(folder, 'state');
-    mkdirSync(state);
-    const log = openSync(join(folder, 'basaltd.log'), 'w');
+    if (!again) mkdirSync(state);
+    const log = openSync(join(folder, 'basaltd.log'), 'a');
     const words = [daemonMain, '--state-dir', state, '--memory-limit', memoryLimit];
     const child = spawn(process.execPath, words, { stdio: ['ignore', log, log] });
     closeSync(log);
     for (const end = performance.now() + startTimeoutMs; ; await wait(pollMs)) {
       const connection = await connect(join(state, 'basaltd.sock')).catch(() => undefined);
       if (connection !== undefined && child.pid !== undefined) {
-        await connection.call('repository.init', {});
+        if (!again) await connection.call('repository.init', {});
         return new BasaltSession(child, connection, state, child.pid);
       }
       if (child.exitCode !== null || performance.now() > end) {

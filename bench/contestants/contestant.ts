@@ -20,7 +20,14 @@ export interface Session {
   imageOf?(id: string): Promise<string>;
   /** The process that serves `imageOf`. */
   readonly server?: number;
+  /** Mounts the backup at an empty folder, and says where its image is below it. Absent: it cannot be mounted. */
+  mount?(id: string, folder: string): Promise<MountedImage>;
   close(): Promise<void>;
+}
+
+export interface MountedImage {
+  readonly path: string;
+  unmount(): Promise<void>;
 }
 
 export interface Contestant {

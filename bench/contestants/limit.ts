@@ -12,6 +12,8 @@ const source = (name: string) => fileURLToPath(new URL(`../../../bench/${name}`,
 export interface Tools {
   readonly limit: string;
   readonly reads: string;
+  readonly memoryFuse: string;
+  readonly viewReads: string;
 }
 
 /** Compiles the C programs into a folder. */
@@ -32,7 +34,13 @@ export function buildTools(folder: string): Tools {
           .map((name) => join(blake3, name))
       : [join(blake3, 'blake3_neon.c')];
   const parts = ['blake3.c', 'blake3_dispatch.c', 'blake3_portable.c'].map((name) => join(blake3, name));
-  const tools = { limit: join(folder, 'limit'), reads: join(folder, 'reads') };
+  const program = (name: string) => join(folder, name);
+  const tools = {
+    limit: program('limit'),
+    reads: program('reads'),
+    memoryFuse: program('memory-fuse'),
+    viewReads: program('view-reads'),
+  };
   const flags = ['-O3', '-Wall', '-Wextra'];
   execFileSync('cc', [
     ...flags,
@@ -46,6 +54,9 @@ export function buildTools(folder: string): Tools {
     '-lpthread',
   ]);
   execFileSync('cc', [...flags, '-o', tools.reads, source('reads.c')]);
+  execFileSync('cc', [...flags, '-o', tools.viewReads, source('view-reads.c'), '-lpthread']);
+  const fuse = ['-I/usr/include/fuse3', source('memory-fuse.c'), '-lfuse3', '-lpthread'];
+  execFileSync('cc', [...flags, '-o', tools.memoryFuse, ...fuse]);
   return tools;
 }
 

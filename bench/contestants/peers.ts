@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { measure, measureCommand, run } from '../measure/measure.ts';
 import type { Sample } from '../measure/sample.ts';
 import { type Contestant, withGrowth } from './contestant.ts';
+import { serveMount } from './mounted.ts';
 
 const cinderDriver = fileURLToPath(new URL('../../../bench/peers/cinder_driver.py', import.meta.url));
 
@@ -84,6 +85,10 @@ export const restic: Contestant = {
         const words = ['restic', 'dump', '-q', await snapshotOf(id), 'volume.img'];
         return measureCommand(bytes, words, { environment, output: target, over });
       },
+      mount: (id, at) => {
+        const image = join(at, 'tags', id, 'latest', 'volume.img');
+        return serveMount(['restic', 'mount', '-q', at], at, image, environment);
+      },
       close: () => Promise.resolve(),
     };
 
@@ -124,6 +129,8 @@ export const borg: Contestant = {
           output: target,
           over,
         }),
+      mount: (id, at) =>
+        serveMount(['borg', 'mount', '--foreground', `::${id}`, at], at, join(at, 'stdin'), environment),
       close: () => Promise.resolve(),
     };
   },

@@ -15,6 +15,7 @@ import { isScaleRow, scaleTable } from './scale.ts';
 import { table, textTable } from './table.ts';
 import { judge } from './targets.ts';
 import { brief, cpuPerGib, fixed, gibibytes, mebibytes, throughput } from './units.ts';
+import { judgeView, viewTable } from './view.ts';
 
 export interface ReportParts {
   readonly results: Results;
@@ -105,7 +106,7 @@ function page(parts: ReportParts, plotLines: readonly string[]): string {
     '## Targets',
     textTable(
       ['what', 'target', 'measured', ''],
-      judge(results).map(({ about, target, measured, met }) => [
+      [...judge(results), ...judgeView(results)].map(({ about, target, measured, met }) => [
         about,
         target,
         measured ?? 'not measured',
@@ -132,12 +133,13 @@ function tables({ results, options, images }: ReportParts): string[] {
     options.parts.includes(part) ? [`### ${title}`, made()] : [];
   return [
     ...takes('scale', 'The same data in sparse volumes of different sizes', () => scaleTable(results)),
-    ...(images === undefined
+    ...(images === undefined || !options.parts.includes('volume')
       ? []
       : ['### Bytes stored for each byte rewritten', amplificationTable(results, images)]),
     ...takes('volume', 'Random reads of 4 KiB from the image of a backup in the view', () =>
       readTable(results),
     ),
+    ...takes('view', 'Reading backups through their mounts', () => viewTable(results)),
     ...takes('index', 'Index of blocks', () => indexTable(results)),
   ];
 }

@@ -25,7 +25,7 @@ describe('a short run', () => {
   beforeAll(async () => {
     work = mkdtempSync(parent);
     await bench(['--smoke', '--out', out], { BENCH_DIR: work });
-  });
+  }, 400_000);
 
   const page = (): string => readFileSync(join(out, 'RESULTS.md'), 'utf8');
   const section = (title: string): string => page().split(`### ${title}\n`)[1]?.split('\n### ')[0] ?? '';
@@ -66,6 +66,18 @@ describe('a short run', () => {
       expect([us, ratio, cpuUs].map(Number).every((value) => value > 0)).toBe(true);
     }
     expect(page()).toMatch(/sparse volume of 1 TiB ÷ of 1 GiB \| at most 1\.2 \| [\d.]+ \|/);
+  });
+
+  test('reads the mounted backup beside a program that serves memory', () => {
+    const lines = section('Reading backups through their mounts')
+      .split('\n')
+      .map((line) => line.split('|').map((cell) => cell.trim()));
+    expect(lines.find(([, title]) => title === '')).toEqual(['', '', 'basalt', 'c-fuse', '']);
+    for (const kind of ['from the memory of the server, MiB/s', '16 at a time', 'first page']) {
+      const row = lines.find(([, title]) => title?.includes(kind));
+      expect(Number(row?.[2])).toBeGreaterThan(0);
+    }
+    expect(page()).toMatch(/^\| view, first page of a file in a backup of 1 TiB, .* under 100 \| [\d.]+ \|/m);
   });
 
   test('says what it ran on, which seed it took, and which targets were missed', () => {

@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { readMountTable } from '../../daemon/base/mount-table.ts';
-import type { Built, Connection, Connector } from '../../daemon/devices/connect/connector.ts';
+import type { AttachPolicy, Built, Connection, Connector } from '../../daemon/devices/connect/connector.ts';
 import { compareIdentity } from '../../daemon/devices/connect/identity.ts';
 import { contextForTest, type TestContext, type TestContextOptions } from '../support/connect.ts';
 import { faultOf } from '../support/devices.ts';
@@ -16,6 +16,7 @@ export interface ConnectorUnderTest {
   readonly bytes: Buffer;
   /** Words that nobody may be told. */
   readonly secrets: readonly string[];
+  readonly policy?: Partial<AttachPolicy>;
   /** What is on this host of its making, beside what is in the folder of the attachment. */
   readonly left: () => Promise<readonly string[]> | readonly string[];
 }
@@ -40,11 +41,16 @@ interface World extends ConnectorUnderTest {
 }
 
 /** `make` is called in each test. */
-export function connectorContract(name: string, make: () => Promise<ConnectorUnderTest>): void {
+export function connectorContract(
+  name: string,
+  make: () => Promise<ConnectorUnderTest>,
+  /** Of a test, where an attach takes seconds and there are many ends to try. */
+  timeoutMs?: number,
+): void {
   const world = async (options: TestContextOptions = {}): Promise<World> => {
     const made = await make();
     const { connector } = made;
-    const context = contextForTest(options);
+    const context = contextForTest(made.policy === undefined ? options : { ...options, policy: made.policy });
     const connection = connector.parseUrl(made.url);
     const detach = (built = context.journaled.at(-1) ?? {}) => connector.detach(connection, built, context);
     onTestFinished(() => detach());
@@ -60,7 +66,7 @@ export function connectorContract(name: string, make: () => Promise<ConnectorUnd
   };
   describe(name, () => {
     lifeContract(world);
-    brokenContract(world);
+    brokenContract(world, timeoutMs);
   });
 }
 
@@ -107,28 +113,33 @@ function lifeContract(world: MakeWorld): void {
   });
 }
 
-function brokenContract(world: MakeWorld): void {
-  test('ended at any entry of its journal, it leaves nothing that the entry before does not undo', async () => {
-    for (let at = 1; at <= entriesMax; at += 1) {
-      const beforeJournal = (number: number) => {
-        if (number === at) throw new Error('the journal is full');
-      };
-      const { context, ...made } = await world({ beforeJournal });
-      const ended = await made.attached().then(
-        () => undefined,
-        (thrown: unknown) => String(thrown),
-      );
-      if (ended !== undefined) expect(ended).toContain('the journal is full');
-      // As the next daemon does, which knows what was journaled and nothing else.
-      await made.detach(JSON.parse(JSON.stringify(context.journaled.at(-1) ?? {})) as Built);
-      expect(await made.everythingLeft(), `ended at entry ${at}`).toEqual([]);
-      if (ended === undefined) {
-        expect(at).toBeGreaterThan(1);
-        return;
+function brokenContract(world: MakeWorld, timeoutMs?: number): void {
+  const limit = timeoutMs === undefined ? {} : { timeout: timeoutMs };
+  test(
+    'ended at any entry of its journal, it leaves nothing that the entry before does not undo',
+    limit,
+    async () => {
+      for (let at = 1; at <= entriesMax; at += 1) {
+        const beforeJournal = (number: number) => {
+          if (number === at) throw new Error('the journal is full');
+        };
+        const { context, ...made } = await world({ beforeJournal });
+        const ended = await made.attached().then(
+          () => undefined,
+          (thrown: unknown) => String(thrown),
+        );
+        if (ended !== undefined) expect(ended).toContain('the journal is full');
+        // As the next daemon does, which knows what was journaled and nothing else.
+        await made.detach(JSON.parse(JSON.stringify(context.journaled.at(-1) ?? {})) as Built);
+        expect(await made.everythingLeft(), `ended at entry ${at}`).toEqual([]);
+        if (ended === undefined) {
+          expect(at).toBeGreaterThan(1);
+          return;
+        }
       }
-    }
-    throw new Error(`it journals more than ${entriesMax} times`);
-  });
+      throw new Error(`it journals more than ${entriesMax} times`);
+    },
+  );
 
   test('called off at any moment, it leaves nothing behind that a detach does not undo', async () => {
     for (const afterMs of [0, 20, 100]) {

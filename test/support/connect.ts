@@ -31,6 +31,7 @@ export interface TestContextOptions {
   readonly access?: 'read' | 'write';
   readonly tools?: Tools;
   readonly timeoutMs?: number;
+  readonly policy?: Partial<AttachPolicy>;
   /** Called before each entry of the journal is kept, with its number from 1. */
   readonly beforeJournal?: (number: number) => void;
 }
@@ -43,7 +44,7 @@ export function contextForTest(options: TestContextOptions = {}): TestContext {
   return {
     tools: options.tools ?? systemTools,
     folders: systemFolders,
-    policy: { ...testPolicy, timeoutMs: options.timeoutMs ?? testPolicy.timeoutMs },
+    policy: { ...testPolicy, timeoutMs: options.timeoutMs ?? testPolicy.timeoutMs, ...options.policy },
     signal: new AbortController().signal,
     access: options.access ?? 'read',
     id: '6f1c2a5e-0000-4000-8000-00000000c0de',

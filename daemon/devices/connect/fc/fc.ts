@@ -140,7 +140,7 @@ export const fc: Connector = {
   driverTypes: ['fibre_channel'],
   summary: 'A volume of a Fibre Channel storage, by the names of its ports',
   example: 'fc://500a098280feeba5,500a098290feeba5/1',
-  needs: ['multipath-tools'],
+  needs: ['multipath-tools', 'dmsetup'],
   parseUrl,
   parseInfo,
   format,

@@ -14,6 +14,7 @@ import { grow, observe } from '../scsi/watch.ts';
 import { type IscsiBuilt, placeOf, portalOf, readIscsiBuilt, viaOf } from './built.ts';
 import { type IscsiConnection, load, type Portal } from './connection.ts';
 import { discover } from './discover.ts';
+import { leftovers } from './leftovers.ts';
 import { type LoginParts, login, portalKey } from './login.ts';
 import { leaveSession } from './logout.ts';
 import { format, key, parseInfo, parseUrl } from './parse.ts';
@@ -44,6 +45,7 @@ async function reach(parts: LoginParts, to: Portal): Promise<Outcome> {
     });
   } catch (thrown) {
     scene.context.signal.throwIfAborted();
+    ledger.requireWhole();
     passWrongDevice(thrown);
     return troubleOf(via, thrown);
   }
@@ -131,7 +133,7 @@ export const iscsi: Connector = {
   driverTypes: ['iscsi'],
   summary: 'A volume of an iSCSI target, over one portal or several',
   example: 'iscsi://192.0.2.10,192.0.2.11/iqn.2026-01.example:disk/1',
-  needs: ['open-iscsi', 'multipath-tools'],
+  needs: ['open-iscsi', 'multipath-tools', 'dmsetup'],
   parseUrl,
   parseInfo,
   format,
@@ -144,4 +146,5 @@ export const iscsi: Connector = {
   },
   rescan: (connection, built, context) => rescan(connection, readIscsiBuilt(built), context),
   detach: (connection, built, context) => detach(connection, readIscsiBuilt(built), context),
+  leftovers,
 };

@@ -16,6 +16,8 @@ type Host = Pick<ConnectContext, 'folders'>;
 /** Debian keeps them below /etc, others below /var/lib. */
 const rootsOf = ({ folders }: Host): string[] => [join(folders.etc, 'iscsi'), '/var/lib/iscsi'];
 
+export const nodeFolders = (host: Host): string[] => rootsOf(host).map((root) => join(root, 'nodes'));
+
 const isFile = async (path: string): Promise<boolean> =>
   stat(path).then(
     (stats) => stats.isFile(),

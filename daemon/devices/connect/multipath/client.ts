@@ -25,7 +25,6 @@ export interface KnownPath {
 type Host = Pick<ConnectContext, 'tools' | 'folders'>;
 
 const callMs = 15_000;
-const versionMin = [0, 7] as const;
 
 async function ask({ tools }: Host, ...words: string[]): Promise<{ ok: boolean; text: string }> {
   if ((await tools.find('multipathd')) === undefined) return { ok: false, text: 'there is no multipathd' };
@@ -34,14 +33,9 @@ async function ask({ tools }: Host, ...words: string[]): Promise<{ ok: boolean; 
   return { ok: status === 0 && !bad, text: status === 0 ? stdout : complaint };
 }
 
-/** Why several paths can't be used on this host; undefined where they can. */
+/** Why several paths can't be used on this host; undefined where they can. Versions are looked at when the daemon starts. */
 export async function whyNot(host: Host): Promise<string | undefined> {
   if ((await host.tools.find('multipathd')) === undefined) return 'multipath-tools is not installed';
-  const { stdout, stderr } = await host.tools.run('multipath', ['-h'], { timeoutMs: callMs });
-  const [, major, minor] = /multipath-tools v(\d+)\.(\d+)/.exec(stdout + stderr) ?? [];
-  const version = [Number(major ?? 0), Number(minor ?? 0)] as const;
-  if (version[0] === versionMin[0] && version[1] < versionMin[1])
-    return `multipath-tools ${version.join('.')} is older than ${versionMin.join('.')}`;
   const { ok, text } = await ask(host, 'show', 'status');
   return ok ? undefined : `multipathd does not run: ${text.trim() || 'no answer'}`;
 }
@@ -59,6 +53,12 @@ export function readPaths(text: string): KnownPath[] {
 export async function knownPaths(host: Host): Promise<KnownPath[]> {
   const { ok, text } = await ask(host, 'show', 'paths', 'raw', 'format', '%d|%w|%t|%T|%m');
   return ok ? readPaths(text) : [];
+}
+
+/** Whether multipath will take the disk by itself. It says so before it has done it. */
+export async function claims({ tools }: Host, name: string): Promise<boolean> {
+  if ((await tools.find('multipath')) === undefined) return false;
+  return (await tools.run('multipath', ['-u', name], { timeoutMs: callMs })).status === 0;
 }
 
 /** Undefined where it did; else what multipathd said. */

@@ -49,7 +49,6 @@ async function wwidOf(scene: Scene, members: readonly Member[]): Promise<string 
   const tell = async () => {
     for (const { disk } of members) await addPath(context, disk.name);
   };
-  await tell();
   const look = async () => {
     const known = await knownPaths(context);
     const own = members.map(({ disk }) => known.find(({ name }) => name === disk.name)?.wwid ?? '');

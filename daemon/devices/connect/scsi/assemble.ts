@@ -4,7 +4,7 @@
  *  Promises: nothing is handed out that was not asked who it is; why a way is missing is said. */
 
 import type { DeviceIdentity, Observation } from '../connector.ts';
-import { whyNot } from '../multipath/client.ts';
+import { claims, whyNot } from '../multipath/client.ts';
 import { joinMap, type Member } from '../multipath/join.ts';
 import { type MultipathMap, mapOver } from '../multipath/maps.ts';
 import { attachDenied, attachFailed, multipathMissing } from '../trouble.ts';
@@ -12,7 +12,7 @@ import { isReached, type Outcome, type Reached, type Trouble, troubleOf } from '
 import type { Ledger, MapBuilt, ScsiBuilt } from './built.ts';
 import { checkOne, identify } from './identify.ts';
 import { observation, type Seen } from './look.ts';
-import { rest, type Scene } from './scene.ts';
+import { rest, type Scene, until } from './scene.ts';
 
 export interface Wanted {
   readonly multipath: boolean;
@@ -51,14 +51,7 @@ async function mapFor<T extends ScsiBuilt>(
   wanted: Wanted,
 ): Promise<MultipathMap | undefined> {
   const { context, what } = scene;
-  const byItself = async () => {
-    for (const { disk } of members) {
-      const map = await mapOver(context.folders, disk);
-      if (map !== undefined) return map;
-    }
-    return undefined;
-  };
-  if (!wanted.multipath) return byItself();
+  if (!wanted.multipath) return mapByItself(scene, ledger, members);
   const missing = await whyNot(context);
   // Of an earlier look: what was made by this attachment is its own still.
   const { map: earlier } = ledger.value;
@@ -69,7 +62,36 @@ async function mapFor<T extends ScsiBuilt>(
   const why = missing ?? 'no map came about';
   if (wanted.enforce) throw multipathMissing(what, why);
   context.note(`going on with one path: ${why}`);
-  return byItself();
+  return mapByItself(scene, ledger, members);
+}
+
+const byItselfLimitMs = 10_000;
+
+/** The map that comes up over a disk although none was asked for: the disk can be used through it only. One that stands on disks of our
+ *  making alone goes with them. */
+async function mapByItself<T extends ScsiBuilt>(
+  scene: Scene,
+  ledger: Ledger<T>,
+  members: readonly Member[],
+): Promise<MultipathMap | undefined> {
+  const { context } = scene;
+  const look = async () => {
+    const maps = await Promise.all(members.map(({ disk }) => mapOver(context.folders, disk)));
+    return maps.find((map) => map !== undefined);
+  };
+  let map = await look();
+  for (const { disk } of members) {
+    if (map !== undefined || !(await claims(context, disk.name))) continue;
+    context.note(`multipath takes ${disk.device} by itself: waiting for its map`);
+    map = await until(scene, look, { limitMs: byItselfLimitMs, everyMs: 200 });
+  }
+  const { ways, map: earlier } = ledger.value;
+  if (map === undefined || earlier !== null) return map;
+  const { wwid, disks } = map;
+  const own = members.filter(({ via }) => ways.some((way) => way.via === via && way.made));
+  if (disks.every((name) => own.some(({ disk }) => disk.name === name)))
+    await ledger.change((value) => ({ ...value, map: { wwid, made: true, added: false } }));
+  return map;
 }
 
 /** A device of our making that is only read from is made read-only; that it can't be does no harm. */

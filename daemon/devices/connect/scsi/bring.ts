@@ -76,6 +76,7 @@ export async function bring<T extends ScsiBuilt>(
     return { via, why: found, denied: false };
   } catch (thrown) {
     scene.context.signal.throwIfAborted();
+    ledger.requireWhole();
     passWrongDevice(thrown);
     return troubleOf(via, thrown);
   }

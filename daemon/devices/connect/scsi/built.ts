@@ -73,6 +73,7 @@ export function readScsiBuilt(built: Built): ScsiBuilt {
 export class Ledger<T extends ScsiBuilt> {
   #value: T;
   #last: Promise<void> = Promise.resolve();
+  #broken: Error | undefined;
   readonly #context: Pick<ConnectContext, 'journal'>;
 
   constructor(context: Pick<ConnectContext, 'journal'>, value: T) {
@@ -84,11 +85,23 @@ export class Ledger<T extends ScsiBuilt> {
     return this.#value;
   }
 
+  /** Ends the whole attach where the journal can't be written: nothing may be made that is not in it. */
+  requireWhole(): void {
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
   /** `change` sees what others have changed before it. */
   async change(change: (value: T) => T): Promise<void> {
     const task = this.#last.then(async () => {
-      this.#value = change(this.#value);
-      await this.#context.journal(this.#value);
+      this.requireWhole();
+      const changed = change(this.#value);
+      try {
+        await this.#context.journal(changed);
+      } catch (thrown) {
+        this.#broken = thrown instanceof Error ? thrown : new Error(String(thrown));
+        throw thrown;
+      }
+      this.#value = changed;
     });
     this.#last = task.catch(() => undefined);
     await task;

@@ -36,7 +36,8 @@ async function pathsOf(
   map: MultipathMap | undefined,
 ): Promise<DevicePath[]> {
   const known = map === undefined ? [] : await knownPaths(scene.context);
-  return all.map((seen) => ({
+  const sorted = all.toSorted((one, other) => (one.via < other.via ? -1 : 1));
+  return sorted.map((seen) => ({
     device: seen.disk?.device ?? null,
     number: seen.disk?.number ?? null,
     via: seen.via,

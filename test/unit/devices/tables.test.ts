@@ -8,7 +8,8 @@ import { inodeShown } from '../../../daemon/devices/writers.ts';
 test('a line of the mount table is read with optional fields and escaped names', () => {
   const line =
     '36 35 98:0 /sub /mnt/a\\040b\\134c rw,noatime shared:2 master:1 - ext3 /dev/root\\040x rw,errors=continue';
-  const entry = { device: '98:0', directory: '/mnt/a b\\c', type: 'ext3', source: '/dev/root x' };
+  const mount = { id: 36, root: '/sub', options: ['rw', 'noatime'] };
+  const entry = { ...mount, device: '98:0', directory: '/mnt/a b\\c', type: 'ext3', source: '/dev/root x' };
   expect(parseMountTable(`${line}\n\nnone\n${line}\n`)).toEqual([entry, entry]);
 });
 

@@ -2,7 +2,7 @@
  *  several; a file that can't be read ends the archive with its fault, never with other bytes in its place. */
 
 import { Fault } from '../../daemon/protocol/faults.ts';
-import type { FileDetailsValue, FileValue } from '../../daemon/protocol/values.ts';
+import type { FileMoreValue, FileValue, GatheredFileValue } from '../../daemon/protocol/values.ts';
 import { workAhead } from './ahead.ts';
 import {
   canBeInTar,
@@ -16,6 +16,7 @@ import {
 } from './tar.ts';
 import {
   dataExtents,
+  gatherFolder,
   type Place,
   readPieces,
   showFile,
@@ -52,19 +53,23 @@ export async function writeTar(
   await write(tarHead({ path: Buffer.from(base), file: root, attributes: attributesOf(root) }));
   /** First names of files that have several, by their numbers. */
   const seen = new Map<number, Buffer>();
-  const begin = async ({ file, path }: WalkedFile): Promise<Begun | undefined> => {
+  const begin = async ({ file, path }: WalkedFile<GatheredFileValue>): Promise<Begun | undefined> => {
     if (!canBeInTar(file)) return undefined;
     const sameAs = file.kind === 'folder' ? undefined : seen.get(file.node);
     if (file.links > 1 && file.kind !== 'folder' && sameAs === undefined) seen.set(file.node, path);
     const [entry, whole] = await Promise.all([
       entryOf(place, file, path, sameAs),
       sameAs === undefined && file.kind === 'file' && file.size_bytes <= wholeBytesMax
-        ? wholeFile(place, file, path)
+        ? (file.content ?? wholeFile(place, file, path))
         : undefined,
     ]);
     return { entry, whole };
   };
-  for await (const [, begun] of workAhead(walkTree(place, folder, Buffer.from(base)), filesAhead, begin)) {
+  for await (const [, begun] of workAhead(
+    walkTree(place, folder, gatherFolder, Buffer.from(base)),
+    filesAhead,
+    begin,
+  )) {
     if (begun === undefined) continue;
     await write(tarHead(begun.entry));
     written += await writeContent(place, begun, write);
@@ -75,17 +80,25 @@ export async function writeTar(
 
 async function entryOf(
   place: Place,
-  file: FileValue,
+  file: GatheredFileValue,
   path: Buffer,
   sameAs: Buffer | undefined,
 ): Promise<TarEntry> {
   if (sameAs !== undefined) return { path, file, sameAs };
-  const found = await showFile(place, { path: `/${path.toString('utf8')}`, node: file.node });
-  const target = found.target === null ? {} : { target: Buffer.from(found.target) };
-  const known = { ...file, ...pick(found) };
+  let known: FileValue = file;
+  let more: FileMoreValue | null = file.details;
+  if (more === null) {
+    const found = await showFile(place, { path: `/${path.toString('utf8')}`, node: file.node });
+    known = { ...file, ...pick(found) };
+    more = found;
+  }
+  const target = more.target === null ? {} : { target: targetBytes(more.target, more.target_hex) };
   const extents = await extentsOf(place, known, path);
-  return { path, file: known, ...target, ...extents, attributes: attributesOf(found) };
+  return { path, file: known, ...target, ...extents, attributes: attributesOf(more) };
 }
+
+const targetBytes = (text: string, hex: string | null): Buffer =>
+  hex === null ? Buffer.from(text) : Buffer.from(hex, 'hex');
 
 /** Where the data is, of a file that takes less room than it is long. */
 async function extentsOf(place: Place, file: FileValue, path: Buffer): Promise<Pick<TarEntry, 'extents'>> {
@@ -108,7 +121,7 @@ const pick = ({ kind, mode, uid, gid, size_bytes, modified_at, device }: FileVal
   device,
 });
 
-const attributesOf = ({ attributes }: FileDetailsValue) =>
+const attributesOf = ({ attributes }: FileMoreValue) =>
   attributes.map(({ name, value }) => ({ name, value: Buffer.from(value, 'base64') }));
 
 async function wholeFile(place: Place, file: FileValue, path: Buffer): Promise<Uint8Array> {

@@ -4,7 +4,7 @@
 
 import { Fault } from '../../daemon/protocol/faults.ts';
 import { fileReadBytesMax } from '../../daemon/protocol/limits.ts';
-import type { FileSystemValue, FileValue } from '../../daemon/protocol/values.ts';
+import type { FileSystemValue, FileValue, GatheredFileValue } from '../../daemon/protocol/values.ts';
 import { type Extent, mergeClosest } from '../extents.ts';
 import type { Session } from '../session.ts';
 
@@ -56,8 +56,27 @@ export async function* listFolder(
   }
 }
 
-export interface WalkedFile {
-  readonly file: FileValue;
+/** The same with what is in small files. The next page is asked for while one is used. */
+export async function* gatherFolder(
+  place: Place,
+  folder: { readonly path: string; readonly node?: number },
+): AsyncGenerator<GatheredFileValue> {
+  const ask = (position: number) => {
+    const asked = place.session.call('file.gather', { ...inPlace(place), ...folder, position });
+    // Who stops before it comes does not want to know how it ended.
+    asked.catch(() => undefined);
+    return asked;
+  };
+  let asked: ReturnType<typeof ask> | null = ask(0);
+  while (asked !== null) {
+    const page: Awaited<ReturnType<typeof ask>> = await asked;
+    asked = page.next_position === null ? null : ask(page.next_position);
+    yield* page.files;
+  }
+}
+
+export interface WalkedFile<T extends FileValue = FileValue> {
+  readonly file: T;
   /** Path from where the walk began, as bytes: a name need not be UTF-8. */
   readonly path: Buffer;
 }
@@ -65,21 +84,27 @@ export interface WalkedFile {
 export const nameBytes = ({ name, name_hex }: FileValue): Buffer =>
   name_hex === null ? Buffer.from(name) : Buffer.from(name_hex, 'hex');
 
-/** Everything below a folder, each folder before what is in it. */
-export async function* walkTree(
+type List<T extends FileValue> = (
   place: Place,
   folder: { readonly path: string; readonly node?: number },
+) => AsyncGenerator<T>;
+
+/** Everything below a folder as `list` gives it, each folder before what is in it. */
+export async function* walkTree<T extends FileValue>(
+  place: Place,
+  folder: { readonly path: string; readonly node?: number },
+  list: List<T>,
   below: Buffer = Buffer.alloc(0),
   depth = 0,
-): AsyncGenerator<WalkedFile> {
+): AsyncGenerator<WalkedFile<T>> {
   if (depth > depthMax)
     throw new Fault('FILE_DAMAGED', `Cannot walk "${folder.path}": its folders have no end`);
-  for await (const file of listFolder(place, folder)) {
+  for await (const file of list(place, folder)) {
     const name = nameBytes(file);
     const path = below.length === 0 ? name : Buffer.concat([below, Buffer.from('/'), name]);
     yield { file, path };
     if (file.kind === 'folder')
-      yield* walkTree(place, { path: `${folder.path}/${file.name}`, node: file.node }, path, depth + 1);
+      yield* walkTree(place, { path: `${folder.path}/${file.name}`, node: file.node }, list, path, depth + 1);
   }
 }
 

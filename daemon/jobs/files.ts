@@ -6,6 +6,7 @@ import type {
   Browse,
   FileDetails,
   FileExtents,
+  FileGathering,
   FileList,
   FilePiece,
   FileReference,
@@ -55,6 +56,9 @@ function referenceOf(services: Services, order: FileOrder): FileReference {
 export const listFiles = (services: Services, order: FileOrder, position: number): Promise<FileList> =>
   browseOf(services).list(referenceOf(services, order), position);
 
+export const gatherFiles = (services: Services, order: FileOrder, position: number): Promise<FileGathering> =>
+  browseOf(services).gather(referenceOf(services, order), position);
+
 export const showFile = (services: Services, order: FileOrder, follow: boolean): Promise<FileDetails> =>
   browseOf(services).details(referenceOf(services, order), follow);
 
@@ -68,4 +72,4 @@ export const readFile = (
 export const findExtents = (services: Services, order: FileOrder, offset: number): Promise<FileExtents> =>
   browseOf(services).extents(referenceOf(services, order), offset);
 
-export type { FileDetails, FileExtents, FileList, FilePiece };
+export type { FileDetails, FileExtents, FileGathering, FileList, FilePiece };

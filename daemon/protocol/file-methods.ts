@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { fileReadBytesMax } from '../base/limits.ts';
 import { inProject, method } from './method-row.ts';
 import * as shape from './shapes.ts';
-import type { FileDetailsValue, FileSystemValue, FileValue } from './values.ts';
+import type { FileDetailsValue, FileSystemValue, FileValue, GatheredFileValue } from './values.ts';
 
 /** A file inside a backup: by its path, or by the number that an earlier answer gave it. */
 const fileReference = {
@@ -34,6 +34,16 @@ export const fileMethods = {
       ...inProject,
     }),
     answer: 'the file system, a page of files, and where the next page begins',
+  }),
+  'file.gather': method<{ files: GatheredFileValue[]; next_position: number | null }>()({
+    summary: 'Lists a folder inside a backup, a page at a time, with what is in its small files.',
+    needs: 'project',
+    params: z.strictObject({
+      ...fileReference,
+      position: z.int().min(0).default(0).describe('where the page begins: next_position of the one before'),
+      ...inProject,
+    }),
+    answer: 'a page of files, each as file.show and file.read tell of it, and where the next page begins',
   }),
   'file.show': method<FileDetailsValue>()({
     summary: 'Shows one file inside a backup, with its extended attributes.',

@@ -254,13 +254,25 @@ export interface FileSystemValue {
   notes: string[];
 }
 
-export interface FileDetailsValue extends FileValue {
-  path: string;
-  file_system: FileSystemValue;
-  /** Where a symbolic link leads. */
+/** What of a file stands in no list. */
+export interface FileMoreValue {
+  /** Where a symbolic link leads. Bytes that are no UTF-8 are shown as U+FFFD; `target_hex` has them. */
   target: string | null;
+  target_hex: string | null;
   /** Extended attributes, values in base64. */
   attributes: { name: string; value: string }[];
+}
+
+export interface FileDetailsValue extends FileValue, FileMoreValue {
+  path: string;
+  file_system: FileSystemValue;
+}
+
+export interface GatheredFileValue extends FileValue {
+  /** Null: file.show tells it, or why it can't. */
+  details: FileMoreValue | null;
+  /** All of a small file; null: file.read gives it. */
+  content: Uint8Array | null;
 }
 
 export interface MountValue {

@@ -97,6 +97,20 @@ Range NtfsVolume::NextData(const NtfsStream& stream, uint64_t offset) const {
   return range.length == 0 ? Range{stream.size, 0} : range;
 }
 
+Piece NtfsVolume::Locate(const NtfsStream& stream, uint64_t offset) const {
+  if (stream.encrypted) Fail(EACCES, "the file is encrypted");
+  if (stream.resident || stream.unitClusters != 0) return {offset, stream.size - offset, Where::kReader, 0};
+  if (offset >= stream.validBytes) return {stream.validBytes, stream.size - stream.validBytes, Where::kZeros, 0};
+  auto find = [&](uint64_t cluster) { return FindRun(stream, cluster); };
+  Piece piece = LocateInRuns(clusterBytes_, offset, find, [this](const Run& run) {
+    // A block is one more than the number of its cluster.
+    if (run.block > clusters_ || run.count > clusters_ - (run.block - 1)) Damaged("a file reaches behind the end of the volume");
+    return (run.block - 1) * clusterBytes_;
+  });
+  piece.length = std::min(piece.length, stream.validBytes - piece.offset);
+  return piece;
+}
+
 std::vector<uint8_t> NtfsVolume::Whole(const NtfsStream& stream, size_t most) const {
   if (stream.size > most) Damaged("a file of the volume's own is larger than it can be");
   std::vector<uint8_t> out(static_cast<size_t>(stream.size));

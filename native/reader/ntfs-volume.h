@@ -88,6 +88,8 @@ class NtfsVolume {
   // Fills `out`; the range lies within the size.
   void Read(const NtfsStream& stream, uint64_t offset, uint8_t* out, size_t length) const;
   Range NextData(const NtfsStream& stream, uint64_t offset) const;
+  // What FileSystem::Locate gives.
+  Piece Locate(const NtfsStream& stream, uint64_t offset) const;
   // All of a stream that is no larger than `most`; Damaged where it is.
   std::vector<uint8_t> Whole(const NtfsStream& stream, size_t most) const;
 

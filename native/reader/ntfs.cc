@@ -68,6 +68,8 @@ class Ntfs final : public FileSystem {
 
   Range NextData(uint64_t node, uint64_t offset) override { return volume_.NextData(DataOf(node), offset); }
 
+  Piece Locate(uint64_t node, uint64_t offset) override { return volume_.Locate(DataOf(node), offset); }
+
   std::vector<NamedValue> ExtendedAttributes(uint64_t node) override { return NtfsAttributes(volume_, volume_.File(node)); }
 
  private:

@@ -81,27 +81,67 @@ bool SendAll(int socket, const std::vector<uint8_t>& bytes) {
   return true;
 }
 
-void List(FileSystem& files, const Request& request, Out* out) {
+// What there is to know of a file besides its attributes, and its content where that is small.
+void Gather(FileSystem& files, const Attributes& of, Out* out) {
+  const bool small = S_ISREG(of.mode) && of.size <= kGatherFileBytesMax;
+  out->U8(kWithDetails | (small ? kWithContent : 0));
+  out->Text(S_ISLNK(of.mode) ? files.ReadLink(of.node) : std::string());
+  const std::vector<NamedValue> attributes = files.ExtendedAttributes(of.node);
+  out->U32(static_cast<uint32_t>(attributes.size()));
+  for (const NamedValue& attribute : attributes) {
+    out->Text(attribute.name);
+    out->Text(attribute.value);
+  }
+  if (!small) return;
+  std::string content(static_cast<size_t>(of.size), '\0');
+  content.resize(files.Read(of.node, 0, reinterpret_cast<uint8_t*>(content.data()), content.size()));
+  out->Text(content);
+}
+
+// An entry of a list; with `gather`, with all that comes behind it.
+Out EntryOf(FileSystem& files, const Entry& entry, bool gather) {
+  Out out;
+  Attributes attributes;
+  try {
+    attributes = files.Stat(entry.node);
+  } catch (const Failure&) {
+    // A name whose inode is damaged is a name all the same: who asks for it learns why.
+    attributes.node = entry.node <= kNodeMax ? entry.node : 0;
+    attributes.mode = entry.kind;
+    attributes.links = 0;
+  }
+  out.U64(entry.position);
+  out.Put(attributes);
+  out.Text(entry.name);
+  if (!gather) return out;
+  const size_t before = out.size();
+  try {
+    if (attributes.links == 0) Fail(EIO, "there is no more to know");
+    Gather(files, attributes, &out);
+  } catch (const Failure&) {
+    out.Cut(out.size() - before);
+    out.U8(0);
+  }
+  return out;
+}
+
+void List(FileSystem& files, const Request& request, bool gather, Out* out) {
   const size_t endedAt = out->size();
   out->U8(1);
   uint8_t ended = 1;
   files.List(request.node, request.offset, [&](Entry&& entry) {
-    Attributes attributes;
-    try {
-      attributes = files.Stat(entry.node);
-    } catch (const Failure&) {
-      // A name whose inode is damaged is a name all the same: who asks for it learns why.
-      attributes.node = entry.node <= kNodeMax ? entry.node : 0;
-      attributes.mode = entry.kind;
-      attributes.links = 0;
+    Out one = EntryOf(files, entry, gather);
+    const bool first = out->size() == endedAt + 1;
+    if (out->size() + one.size() > request.length) {
+      ended = first ? 1 : 0;
+      if (!first) return false;
+      // One that is too long by itself comes without what makes it so.
+      if (gather) {
+        one = EntryOf(files, entry, false);
+        one.U8(0);
+      }
     }
-    if (out->size() + entry.name.size() + 128 > request.length && out->size() > endedAt + 1) {
-      ended = 0;
-      return false;
-    }
-    out->U64(entry.position);
-    out->Put(attributes);
-    out->Text(entry.name);
+    out->Raw({reinterpret_cast<const char*>(one.bytes().data()), one.size()});
     return true;
   });
   *(const_cast<uint8_t*>(out->bytes().data()) + endedAt) = ended;
@@ -142,7 +182,8 @@ void Answer(FileSystem& files, const Request& request, Out* out) {
   switch (request.operation) {
     case Operation::kStat: out->Put(files.Stat(request.node)); return;
     case Operation::kLookup: out->Put(files.Stat(files.Lookup(request.node, request.name))); return;
-    case Operation::kList: List(files, request, out); return;
+    case Operation::kList: List(files, request, false, out); return;
+    case Operation::kGather: List(files, request, true, out); return;
     case Operation::kReadLink: out->Raw(files.ReadLink(request.node)); return;
     case Operation::kRead: {
       uint8_t* memory = out->Grow(request.length);

@@ -20,7 +20,16 @@ enum class Operation : uint8_t {
   kAttribute,      // name -> bytes
   kLocate,         // -> attributes of the file, then where its bytes are from `offset` on, at most `length` pieces, one behind
                    //    the other: u64 offset, u64 length, u8 where (see Where), u64 place
+  kGather,         // as kList; behind each entry u8 `Gathered`, then what it says: target, u32 count of names and values, bytes
 };
+
+// What an entry of kGather brings. What fails, or does not fit, is left out: who asks for it by itself learns why.
+enum Gathered : uint8_t {
+  kWithDetails = 1,
+  kWithContent = 2,
+};
+// Files up to this size bring their content.
+constexpr uint64_t kGatherFileBytesMax = 64 << 10;
 
 constexpr uint32_t kAnswerBytesMax = 1 << 20;
 constexpr uint32_t kPiecesMax = 256;

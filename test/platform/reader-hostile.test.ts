@@ -43,6 +43,7 @@ async function touchAll(reader: Reader): Promise<void> {
     }
   };
   const walk = async (node: number, depth: number): Promise<void> => {
+    await gently(() => reader.call({ operation: 'gather', node, offset: 0, length: 100_000 }));
     const files = ((await gently(() => filesIn(reader, node))) ?? []) as {
       attributes: FileAttributes;
       name: Buffer;

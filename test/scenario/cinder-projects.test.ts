@@ -81,6 +81,7 @@ const probes: { readonly [M in MethodName]: readonly Probe[] } = {
   'file.list': [by('backup')],
   'file.show': [by('backup')],
   'file.extents': [by('backup')],
+  'file.gather': [by('backup')],
   'file.read': [by('backup', { offset: 0, length: 1 })],
   mount: [
     { names: 'backup', params: (backup) => ({ backup, directory: ownFolder }) },

@@ -22,9 +22,11 @@ import { join } from 'node:path';
 import { Reader } from '../../daemon/view/browse/reader.ts';
 import {
   decodeAttributes,
+  decodeGather,
   decodeList,
   decodeRange,
   type FileAttributes,
+  type GatheredFile,
   type ListedFile,
 } from '../../daemon/view/browse/wire.ts';
 import { readerProgram } from '../../native/native.ts';
@@ -162,11 +164,50 @@ async function attributesOf(reader: Reader, node: number): Promise<Record<string
   return values;
 }
 
+/** What differs between a folder whose files come with all there is to know of them, and its files asked one by one. */
+async function differencesOfGathering(
+  reader: Reader,
+  node: number,
+  files: readonly ListedFile[],
+): Promise<string[]> {
+  const all: GatheredFile[] = [];
+  for (let position = 0, ended = false; !ended; position = all.at(-1)?.position ?? 0) {
+    const body = await reader.call({ operation: 'gather', node, offset: position, length: 150_000 });
+    const page = decodeGather(body);
+    all.push(...page.files);
+    ended = page.ended;
+  }
+  const wrong: string[] = [];
+  const listed = ({ name, attributes, position }: ListedFile) =>
+    JSON.stringify({ name, attributes, position });
+  if (all.map(listed).join() !== files.map(listed).join()) wrong.push('what is gathered');
+  for (const { name, attributes, details, content } of all) {
+    const isFile = (attributes.mode & 0o170000) === 0o100000;
+    const isLink = (attributes.mode & 0o170000) === 0o120000;
+    if (details === null || (content !== null) !== (isFile && attributes.sizeBytes <= 65_536)) {
+      wrong.push(`what is gathered of ${name.toString()}`);
+      continue;
+    }
+    const { node: file, sizeBytes: length } = attributes;
+    const extended = Object.fromEntries(
+      details.extended.map((one) => [one.name, one.value.toString('base64')]),
+    );
+    if (listOf(extended) !== listOf(await attributesOf(reader, file))) wrong.push('gathered attributes');
+    const target = isLink ? await reader.call({ operation: 'readLink', node: file }) : null;
+    if (target?.toString('hex') !== details.target?.toString('hex')) wrong.push('a gathered target');
+    if (content?.equals(await reader.call({ operation: 'read', node: file, offset: 0, length })) === false)
+      wrong.push('gathered content');
+  }
+  return wrong;
+}
+
 /** What differs between what the reader and what the kernel shows below a folder, as sentences. */
 export async function differencesFromKernel(reader: Reader, folder: string): Promise<string[]> {
   const wrong: string[] = [];
   const walk = async (node: number, path: Buffer): Promise<void> => {
     const files = await filesIn(reader, node);
+    for (const text of await differencesOfGathering(reader, node, files))
+      wrong.push(`${text} in ${path.toString()}`);
     const names = readdirSync(path, { encoding: 'buffer' });
     const shown = files.map(({ name }) => name.toString('hex')).sort();
     if (

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { matcherOf } from '../../files/pattern.ts';
 import { labelOf, pointsOf } from '../../files/points.ts';
-import { walkTree } from '../../files/walk.ts';
+import { listFolder, walkTree } from '../../files/walk.ts';
 import { foundTitles } from '../../output/titles.ts';
 import { inSession, verb, wholeNumber } from '../../verb.ts';
 
@@ -35,7 +35,7 @@ export function addFileFind(noun: Command): void {
           for (const point of await pointsOf(session, volume)) {
             const place = { session, backup: point.id, partition, logicalVolume };
             try {
-              for await (const { file, path } of walkTree(place, { path: below })) {
+              for await (const { file, path } of walkTree(place, { path: below }, listFolder)) {
                 const whole = `${root}/${path.toString('utf8')}`;
                 if (!matches(whole)) continue;
                 const { kind, size_bytes, modified_at } = file;

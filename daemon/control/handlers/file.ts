@@ -1,14 +1,21 @@
 /** file.*: one function a method, and how a file inside a backup is shown. */
 
-import { type FileDetails, findExtents, listFiles, readFile, showFile } from '../../jobs/files.ts';
-import type { FileSystemValue, FileValue } from '../../protocol/values.ts';
+import {
+  type FileDetails,
+  findExtents,
+  gatherFiles,
+  listFiles,
+  readFile,
+  showFile,
+} from '../../jobs/files.ts';
+import type { FileMoreValue, FileSystemValue, FileValue } from '../../protocol/values.ts';
 import type { HandlerParts, Some } from './parts.ts';
 
 type Attributes = FileDetails['attributes'];
 
 export const fileHandlers = ({
   services,
-}: HandlerParts): Some<'file.list' | 'file.show' | 'file.extents' | 'file.read'> => ({
+}: HandlerParts): Some<'file.list' | 'file.gather' | 'file.show' | 'file.extents' | 'file.read'> => ({
   'file.list': async ({ position, ...order }) => {
     const { fileSystem, files, next } = await listFiles(services, order, position);
     return {
@@ -17,15 +24,25 @@ export const fileHandlers = ({
       next_position: next,
     };
   },
+  'file.gather': async ({ position, ...order }) => {
+    const { files, next } = await gatherFiles(services, order, position);
+    return {
+      files: files.map(({ name, attributes, details, content }) => ({
+        ...presentFile(name, attributes),
+        details: details === null ? null : presentMore(details),
+        content,
+      })),
+      next_position: next,
+    };
+  },
   'file.show': async ({ follow, ...order }) => {
-    const { fileSystem, attributes, target, extended } = await showFile(services, order, follow);
+    const details = await showFile(services, order, follow);
     const name = order.path.split('/').findLast((part) => part !== '') ?? '/';
     return {
-      ...presentFile(Buffer.from(name), attributes),
+      ...presentFile(Buffer.from(name), details.attributes),
       path: order.path,
-      file_system: presentFileSystem(fileSystem),
-      target: target?.toString('utf8') ?? null,
-      attributes: extended.map(({ name: key, value }) => ({ name: key, value: value.toString('base64') })),
+      file_system: presentFileSystem(details.fileSystem),
+      ...presentMore(details),
     };
   },
   'file.extents': async ({ offset, ...order }) => {
@@ -37,6 +54,15 @@ export const fileHandlers = ({
     return { bytes, hole_bytes: holeBytes, size_bytes: sizeBytes };
   },
 });
+
+function presentMore({ target, extended }: Pick<FileDetails, 'target' | 'extended'>): FileMoreValue {
+  const text = target?.toString('utf8') ?? null;
+  return {
+    target: text,
+    target_hex: target === null || Buffer.from(text ?? '').equals(target) ? null : target.toString('hex'),
+    attributes: extended.map(({ name, value }) => ({ name, value: value.toString('base64') })),
+  };
+}
 
 const kinds: Readonly<Record<number, string>> = {
   0o010000: 'fifo',

@@ -9,10 +9,13 @@ import { type Reader, ReaderRefusal } from './reader.ts';
 import type { Readers } from './readers.ts';
 import {
   decodeAttributes,
+  decodeGather,
   decodeList,
   decodeRange,
+  type ExtendedAttribute,
   type FileAttributes,
   type FileSystemDescription,
+  type GatheredFile,
   type ListedFile,
   nonsense,
 } from './wire.ts';
@@ -41,11 +44,16 @@ export interface FileList {
   readonly next: number | null;
 }
 
+export interface FileGathering {
+  readonly files: readonly GatheredFile[];
+  readonly next: number | null;
+}
+
 export interface FileDetails {
   readonly fileSystem: FileSystemDescription;
   readonly attributes: FileAttributes;
   readonly target: Buffer | null;
-  readonly extended: readonly { readonly name: string; readonly value: Buffer }[];
+  readonly extended: readonly ExtendedAttribute[];
 }
 
 export interface FilePiece {
@@ -69,6 +77,9 @@ const extentsAtOnce = 512;
 /** Bytes of one answer of the reader to a list: some hundred entries. */
 const listBytes = 128 * 1024;
 
+/** The same of a list with what is in its files: as much as one answer to a client holds, in the form that clients get it. */
+const gatherBytes = 192 * 1024;
+
 export class Browse {
   readonly #readers: Readers;
 
@@ -88,10 +99,17 @@ export class Browse {
       }
       const body = await reader.call({ operation: 'list', node, offset: position, length: listBytes });
       const { files, ended } = decodeList(body);
-      const last = files.at(-1);
-      if (!ended && (last === undefined || last.position <= position))
-        throw new Fault('FILE_DAMAGED', `Cannot list "${reference.path}": the folder has no end`);
-      return { fileSystem, files, next: ended || last === undefined ? null : last.position };
+      return { fileSystem, files, next: ended ? null : nextOf(files, position, reference.path) };
+    });
+  }
+
+  /** What is in a folder, with all that there is to know of each file and the content of small ones. */
+  gather(reference: FileReference, position: number): Promise<FileGathering> {
+    return this.#use(reference, async (reader) => {
+      const { node } = await find(reader, reference, true);
+      const body = await reader.call({ operation: 'gather', node, offset: position, length: gatherBytes });
+      const { files, ended } = decodeGather(body);
+      return { files, next: ended ? null : nextOf(files, position, reference.path) };
     });
   }
 
@@ -102,7 +120,7 @@ export class Browse {
       const { node } = attributes;
       const target = isLink(attributes) ? await reader.call({ operation: 'readLink', node }) : null;
       const names = (await reader.call({ operation: 'attributeNames', node })).toString('latin1');
-      const extended: { name: string; value: Buffer }[] = [];
+      const extended: ExtendedAttribute[] = [];
       for (const name of names.split('\0').filter((text) => text !== '')) {
         const value = await reader.call({ operation: 'attribute', node, name: Buffer.from(name, 'latin1') });
         extended.push({ name, value });
@@ -153,6 +171,13 @@ export class Browse {
       throw thrown instanceof ReaderRefusal ? faultOf(thrown, reference) : thrown;
     }
   }
+}
+
+function nextOf(files: readonly ListedFile[], position: number, path: string): number {
+  const last = files.at(-1);
+  if (last === undefined || last.position <= position)
+    throw new Fault('FILE_DAMAGED', `Cannot list "${path}": the folder has no end`);
+  return last.position;
 }
 
 /** The file that is meant. */

@@ -14,6 +14,7 @@ export const operations = {
   nextData: 6,
   attributeNames: 7,
   attribute: 8,
+  gather: 10,
 } as const;
 
 export type Operation = keyof typeof operations;
@@ -54,6 +55,21 @@ export interface ListedFile {
   readonly attributes: FileAttributes;
   /** Where the list goes on behind this one. */
   readonly position: number;
+}
+
+export interface ExtendedAttribute {
+  readonly name: string;
+  readonly value: Buffer;
+}
+
+/** A file of a list with what the reader could add; null: it is to be asked for by itself. */
+export interface GatheredFile extends ListedFile {
+  readonly details: {
+    readonly target: Buffer | null;
+    readonly extended: readonly ExtendedAttribute[];
+  } | null;
+  /** Of a small file. */
+  readonly content: Buffer | null;
 }
 
 export interface FileSystemDescription {
@@ -158,6 +174,7 @@ class Cursor {
   seconds = (): number => Number(this.#take(8).readBigInt64LE(0));
   bytes = (): Buffer => Buffer.from(this.#take(this.u32()));
   text = (): string => this.bytes().toString('utf8');
+  latin1 = (): string => this.bytes().toString('latin1');
   time = (): FileTime => ({ seconds: this.seconds(), nanoseconds: this.u32() });
   attributes = (): FileAttributes => ({
     node: this.u64(),
@@ -195,6 +212,30 @@ export function decodeList(body: Buffer): { readonly files: ListedFile[]; readon
     files.push({ position, attributes, name: cursor.bytes() });
   }
   return { files, ended };
+}
+
+const withDetails = 1;
+const withContent = 2;
+
+export function decodeGather(body: Buffer): { readonly files: GatheredFile[]; readonly ended: boolean } {
+  const cursor = new Cursor(body);
+  const ended = cursor.u8() === 1;
+  const files: GatheredFile[] = [];
+  while (!cursor.ended) {
+    const listed = { position: cursor.u64(), attributes: cursor.attributes(), name: cursor.bytes() };
+    const has = cursor.u8();
+    const details = (has & withDetails) === 0 ? null : decodeDetails(cursor);
+    files.push({ ...listed, details, content: (has & withContent) === 0 ? null : cursor.bytes() });
+  }
+  return { files, ended };
+}
+
+function decodeDetails(cursor: Cursor): GatheredFile['details'] {
+  const target = cursor.bytes();
+  const extended: ExtendedAttribute[] = [];
+  for (let left = cursor.u32(); left > 0; left -= 1)
+    extended.push({ name: cursor.latin1(), value: cursor.bytes() });
+  return { target: target.length === 0 ? null : target, extended };
 }
 
 export function decodeRange(body: Buffer): { readonly offset: number; readonly length: number } {

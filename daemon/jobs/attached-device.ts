@@ -65,12 +65,18 @@ const isMore = (found: StoredIdentity, known: StoredIdentity | null): boolean =>
   (found.names.length > known.names.length && known.names.every((name) => found.names.includes(name)));
 
 /** For the end of the job. Who is cancelled does not wait until the device is gone. */
-export async function endHold(hold: Hold | undefined, { signal }: Pick<JobContext, 'signal'>): Promise<void> {
+export async function endHold(
+  hold: Hold | undefined,
+  { signal, doing }: Pick<JobContext, 'signal' | 'doing'>,
+): Promise<void> {
   if (hold === undefined) return;
   const goesOn = signal.aborted && toFault(signal.reason).code === 'INTERRUPTED';
   if (goesOn && isHere(hold)) hold.keep();
   else if (signal.aborted) void hold.release();
-  else await hold.release();
+  else {
+    doing(`detaching ${hold.url}`);
+    await hold.release();
+  }
 }
 
 /** How often a device that is used for long is looked at. */

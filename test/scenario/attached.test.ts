@@ -1,7 +1,7 @@
 /** Volumes that have to be attached: backed up from, restored to, shared with the operator, and gone afterwards, whatever happens to
  *  the daemon, the job or the storage. On real NBD servers. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -185,8 +185,9 @@ test('a volume that was never looked at counts its true size against the quota',
   expect(leftOf(daemon)).toEqual([]);
 });
 
-test('a connection_info that nobody can use is refused, and its secrets are told to nobody', async () => {
+test('a connection_info that nobody can use is refused, and the secrets of one are told to nobody', async () => {
   const daemon = await daemonForTest();
+  const source = await served(noise(MiB, 7));
   const file = join(folderForTest(), 'info.json');
   const data = { auth_password: 'swordfish', target: 'x' };
   writeFileSync(file, JSON.stringify({ connection_info: { driver_volume_type: 'vmdk', data } }));
@@ -198,6 +199,29 @@ test('a connection_info that nobody can use is refused, and its secrets are told
   writeFileSync(file, JSON.stringify({ driver_volume_type: 'local', data: { device_path: file } }));
   expect(await daemon.basaltctl('volume', 'add', 'shop', `@${file}`)).toMatchObject({ status: 0 });
   expect(await daemon.basaltctl('device', 'attach', 'shop')).toMatchObject({ status: 64 });
+  const iscsi = { target_portal: '192.0.2.1:3260', target_iqn: 'iqn.2026-01.example:disk', target_lun: 1 };
+  const chap = { auth_method: 'CHAP', auth_username: 'backup', auth_password: 'swordfish' };
+  const info = { driver_volume_type: 'iscsi', data: { ...iscsi, ...chap, access_mode: 'ro' } };
+  writeFileSync(file, JSON.stringify({ attachment: { id: 'x', connection_info: info } }));
+  const added = await daemon.basaltctl('volume', 'add', 'array', `@${file}`, '--no-attach', '-f', 'json');
+  expect(JSON.parse(added.stdout)).toMatchObject({ source: expect.stringMatching(/^iscsi:\/\/192.*disk\/1/) });
+  expect(statSync(join(daemon.stateDir, 'catalog.mdb')).mode & 0o777).toBe(0o600);
+  // What the storage lets this host only read is not restored to.
+  await daemon.addVolume('local', source.image);
+  const { id } = await daemon.backUp('local');
+  const onto = daemon.call('backup.restore', { backup: id, target: 'array', force: true });
+  expect(await codeOfCall(onto)).toBe('TARGET_READ_ONLY');
+  await daemon.stop();
+  await daemon.start();
+  const told = await Promise.all([
+    daemon.call('volume.list', {}),
+    daemon.call('volume.show', { volume: 'array' }),
+    daemon.call('job.list', {}),
+    daemon.call('events.list', {}),
+    daemon.call('device.list', { stale: true }),
+  ]);
+  expect(JSON.stringify(told)).toContain('192.0.2.1');
+  expect(JSON.stringify(told) + added.stdout + added.stderr).not.toContain('swordfish');
   for (const said of [refused, broken])
     expect(said.stderr + said.stdout + daemon.log).not.toContain('swordfish');
 });

@@ -14,7 +14,7 @@ export function addDeviceAttach(noun: Command): void {
   verb(noun, 'attach', {
     summary: 'Attaches a volume of a storage to this host',
     details:
-      'It stays until "device detach", also beyond a restart of the daemon; jobs share it meanwhile. Jobs attach what they need by themselves: this is for a look, for other programs, and to find out why it does not work.',
+      'It stays until "device detach", also beyond a restart of the daemon; jobs share it meanwhile. Jobs attach what they need by themselves: this is for a look, for other programs, and to find out why it does not work. The kinds of URLs are in docs/devices.md; basaltctl status says which of them this host can attach.',
     examples: [
       'basaltctl device attach shop --wait',
       'basaltctl device attach iscsi://10.0.0.2/iqn.2026-01.example:disk/1 --wait -f value -c device',

@@ -99,7 +99,7 @@ export const commandTimeoutMs = 60_000;
 /** How long a start waits for the mounts of an earlier daemon; those that take longer come later. */
 export const remountPatienceMs = 5_000;
 /** How often a mount that waits is tried again. */
-export const remountEveryMs = 10_000;
+export const remountEveryMs = 3_000;
 /** How long a loop device may take to go away after it was given back. */
 export const loopGoneTimeoutMs = 3000;
 /** Jobs that have not ended, and ended ones that are remembered. */

@@ -88,10 +88,11 @@ export const presentListedJob = (report: JobReport): JobValue => ({
 export const presentMount = (
   { waitingMounts }: Pick<Services, 'waitingMounts'>,
   record: MountRecord,
+  isThere: boolean,
 ): MountValue => {
   const { id, backup_id, directory, kind, partition, file_system, loop_device, created_at } = record;
   const wait_reason = waitingMounts.get(id) ?? null;
-  const status = wait_reason === null ? 'mounted' : 'waiting';
+  const status = wait_reason !== null ? 'waiting' : isThere ? 'mounted' : 'gone';
   const is = { kind, status, wait_reason, temporary: !record.wanted } as const;
   return { id, backup_id, directory, ...is, partition, file_system, loop_device, created_at };
 };

@@ -280,8 +280,9 @@ export interface MountValue {
   backup_id: string;
   directory: string;
   kind: 'files' | 'kernel';
-  /** Waiting: it could not be made again after a start of the daemon, which goes on trying. */
-  status: 'mounted' | 'waiting';
+  /** Waiting: it could not be made again after a start of the daemon, which goes on trying. Gone: somebody has unmounted it past the
+   *  daemon; it comes back with the next start, unless it is unmounted here, too. */
+  status: 'mounted' | 'waiting' | 'gone';
   /** Why it waits. */
   wait_reason: string | null;
   /** It goes with the daemon. */

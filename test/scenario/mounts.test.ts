@@ -167,6 +167,14 @@ describe.each([{ kernel: true }, { kernel: false }])('mounted with %o', (wish) =
     await eventually('the list says so', async () => (await listed())[0]?.status === 'mounted');
   });
 
+  test('one that somebody has unmounted past the daemon is told to be gone, and can be unmounted', async () => {
+    const directory = await mount(wish);
+    run('umount', directory);
+    expect(await listed()).toMatchObject([{ directory, status: 'gone' }]);
+    expect((await unmount(directory)).status).toBe('done');
+    expect(await listed()).toEqual([]);
+  });
+
   test('one that waits can be unmounted', async () => {
     const directory = await mount(wish);
     await daemon.stop();
@@ -233,10 +241,19 @@ describe('users', () => {
   });
 
   test('who may see the backup mounts it at a folder of his own, and who may not sees nothing there', async () => {
-    await world(`view_allow_other = true\n${grant}`);
+    await world(`view_allow_other = true\nview_owners = "caller"\n${grant}`);
     const { directory, jobId } = await ask({});
     expect((await daemon.ended(jobId)).status).toBe('done');
     expect(as(user, 'cat', `${directory}/hello`)).toBe(hello.trim());
+    // His as long as he looks, and root's when root does.
+    const owners = () => [
+      as(user, 'stat', '-c', '%u', `${directory}/hello`),
+      run('stat', '-c', '%u', `${directory}/hello`),
+    ];
+    expect([owners(), owners()]).toEqual([
+      [String(user), '0'],
+      [String(user), '0'],
+    ]);
     expect(as(stranger, 'ls', directory)).toBe('Permission denied');
     expect(as(stranger, 'cat', `${directory}/hello`)).toBe('Permission denied');
     expect((await unmount(directory)).status).toBe('done');

@@ -1,6 +1,7 @@
 /** mount, unmount, view.list: one function a method. */
 
 import { Fault } from '../../base/faults.ts';
+import { readMountTable } from '../../base/mount-table.ts';
 import { mountBackup, unmountBackup } from '../../jobs/mount-job.ts';
 import { refuseForeignFolder } from '../paths.ts';
 import { requireAdmin } from '../permissions.ts';
@@ -28,13 +29,16 @@ export const mountHandlers = ({ services }: HandlerParts): Some<'mount' | 'unmou
       project,
       ownerUid: caller.admin ? null : caller.uid,
     });
-    return { mount: presentMount(services, mount), job_id: job.id };
+    return { mount: presentMount(services, mount, true), job_id: job.id };
   },
   unmount: async (order) => ({ job_id: (await unmountBackup(services, order)).id }),
-  'view.list': async ({ project }) => ({
-    view_dir: services.view()?.directory ?? null,
-    mounts: [...services.catalog.all('mounts')]
-      .filter(({ project_id }) => project_id === project)
-      .map((mount) => presentMount(services, mount)),
-  }),
+  'view.list': async ({ project }) => {
+    const there = new Set((await readMountTable()).map(({ directory }) => directory));
+    return {
+      view_dir: services.view()?.directory ?? null,
+      mounts: [...services.catalog.all('mounts')]
+        .filter(({ project_id }) => project_id === project)
+        .map((mount) => presentMount(services, mount, there.has(mount.directory))),
+    };
+  },
 });

@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { leftOf } from '../support/attached-world.ts';
 import { codeOfCall, eventually } from '../support/daemon.ts';
 import { folderForTest } from '../support/devices.ts';
-import { daemonForTest, expectRestores, MiB } from '../support/fault-world.ts';
+import { addNoise, daemonForTest, expectRestores, MiB } from '../support/fault-world.ts';
 import { serveNbd } from '../support/nbd-server.ts';
 import { expectAtRest, untilByte } from '../support/resume-world.ts';
 import { firstDifference, noise } from '../support/volume-model.ts';
@@ -187,7 +187,6 @@ test('a volume that was never looked at counts its true size against the quota',
 
 test('a connection_info that nobody can use is refused, and the secrets of one are told to nobody', async () => {
   const daemon = await daemonForTest();
-  const source = await served(noise(MiB, 7));
   const file = join(folderForTest(), 'info.json');
   const data = { auth_password: 'swordfish', target: 'x' };
   writeFileSync(file, JSON.stringify({ connection_info: { driver_volume_type: 'vmdk', data } }));
@@ -204,10 +203,12 @@ test('a connection_info that nobody can use is refused, and the secrets of one a
   const info = { driver_volume_type: 'iscsi', data: { ...iscsi, ...chap, access_mode: 'ro' } };
   writeFileSync(file, JSON.stringify({ attachment: { id: 'x', connection_info: info } }));
   const added = await daemon.basaltctl('volume', 'add', 'array', `@${file}`, '--no-attach', '-f', 'json');
-  expect(JSON.parse(added.stdout)).toMatchObject({ source: expect.stringMatching(/^iscsi:\/\/192.*disk\/1/) });
+  expect(JSON.parse(added.stdout)).toMatchObject({
+    source: expect.stringMatching(/^iscsi:\/\/192.*disk\/1/),
+  });
   expect(statSync(join(daemon.stateDir, 'catalog.mdb')).mode & 0o777).toBe(0o600);
   // What the storage lets this host only read is not restored to.
-  await daemon.addVolume('local', source.image);
+  await addNoise(daemon, 'local', MiB, 7);
   const { id } = await daemon.backUp('local');
   const onto = daemon.call('backup.restore', { backup: id, target: 'array', force: true });
   expect(await codeOfCall(onto)).toBe('TARGET_READ_ONLY');

@@ -43,7 +43,7 @@ export const save = ({ targets, wildcard, enforceMultipath }: FcConnection): Con
 });
 
 export function load(value: Connection): FcConnection {
-  const targets = listOf(value['targets']).flatMap((one) =>
+  const all = listOf(value['targets']).flatMap((one) =>
     isMap(one)
       ? [
           {
@@ -54,6 +54,8 @@ export function load(value: Connection): FcConnection {
         ]
       : [],
   );
+  // One that is named twice is one target.
+  const targets = all.filter((one, at) => all.findIndex(({ wwpn }) => wwpn === one.wwpn) === at);
   if (targets.length === 0 || targets.length > targetsMax)
     throw refuse('a connection', `it has ${targets.length} ports`);
   const enforce = value['enforce_multipath'];

@@ -87,8 +87,11 @@ export const save = (connection: IscsiConnection): Connection => ({
   enforce_multipath: connection.enforceMultipath,
 });
 
+/** As `save`, after all checks of `load`. */
+export const checked = (connection: IscsiConnection): Connection => save(load(save(connection)));
+
 export function load(value: Connection): IscsiConnection {
-  const portals = listOf(value['portals']).flatMap((one) =>
+  const all = listOf(value['portals']).flatMap((one) =>
     isMap(one)
       ? [
           {
@@ -98,6 +101,10 @@ export function load(value: Connection): IscsiConnection {
           },
         ]
       : [],
+  );
+  // One that is named twice is one path.
+  const portals = all.filter(
+    (one, at) => all.findIndex((other) => other.portal === one.portal && other.iqn === one.iqn) === at,
   );
   if (portals.length === 0 || portals.length > portalsMax)
     throw refuse('a connection', `it has ${portals.length} portals`);

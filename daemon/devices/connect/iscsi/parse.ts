@@ -5,7 +5,7 @@ import { Fault } from '../../../base/faults.ts';
 import type { Connection } from '../connector.ts';
 import { isMap } from '../scsi/built.ts';
 import { addressingOf, kernelLun, readLun, shownLun } from '../scsi/lun.ts';
-import { load, type Portal, readChap, readIqn, readPortal, save } from './connection.ts';
+import { checked, load, type Portal, readChap, readIqn, readPortal } from './connection.ts';
 
 const refuse = (what: string, why: string): Fault =>
   new Fault('INVALID_ARGUMENT', `Cannot use ${what}: ${why}`, {
@@ -53,7 +53,7 @@ export function parseUrl(text: string): Connection {
   const more = queryOf(query);
   const iqn = readIqn(decoded(name));
   const number = kernelLun(readLun(lun), more.get('addressing') ?? 'SAM');
-  return save({
+  return checked({
     portals: portals.split(',').map((portal) => ({ portal: readPortal(portal), iqn, lun: number })),
     discover: yes(more.get('discover') ?? 'no'),
     chap: readChap(more.get('user'), more.get('password')),
@@ -95,7 +95,7 @@ export function parseInfo(data: unknown): Connection {
     throw refuse('the connection_info', `its auth_method is "${method.slice(0, 20)}", not CHAP`);
   const portals = pathsOf(info, addressingOf(info['addressing_mode']));
   const enforce = info['enforce_multipath'];
-  return save({
+  return checked({
     portals,
     discover: lists(info['target_portals']) === undefined || lists(info['target_iqns']) === undefined,
     chap: method === 'NONE' ? null : readChap(info['auth_username'], info['auth_password']),

@@ -93,6 +93,16 @@ test('the lists of a connection_info belong together position by position', () =
   expect(() => parse({ ...data, target_iqns: [iqn] })).toThrow('differ in length');
 });
 
+test('a portal that is named twice is one path, and there are no more than 32', () => {
+  const url = (portals: readonly string[]) => `iscsi://${portals.join(',')}/${iqn}/1`;
+  expect(load(iscsi.parseUrl(url(['h', 'H:3260', 'i']))).portals.map(({ portal }) => portal)).toEqual([
+    'h:3260',
+    'i:3260',
+  ]);
+  const many = Array.from({ length: 33 }, (_, number) => `h${number}`);
+  expect(() => iscsi.parseUrl(url(many))).toThrow('it has 33 portals');
+});
+
 test('singular keys alone are one path, and the others are asked for', () => {
   const data = { target_portal: '[fd00::2]:3260', target_iqn: iqn, target_lun: '4', addressing_mode: 'SAM2' };
   expect(parse(data)).toMatchObject({

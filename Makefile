@@ -19,7 +19,7 @@ vitest := vitest run --config test/vitest.config.ts
 tests := unit contract property
 tests_of_root := scenario platform
 
-.PHONY: help install build quickstart test test-guest-short test-cinder check format bench bench-peers clean packages
+.PHONY: help install build quickstart test test-guest-short test-cinder test-ceph check format bench bench-peers clean packages
 
 help: ## list these names
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,10 @@ test-guest-short: build ## devices on a kernel of their own, in a guest that is 
 test-cinder: build ## let the driver of a real Cinder, from Debian, restore what Basalt writes (root)
 	@dpkg -s python3-cinder python3-zstd >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-cinder python3-zstd
 	$(vitest) --project cinder
+
+test-ceph: build ## attach images of a real Ceph cluster, from Debian, that runs for it (root)
+	@dpkg -s ceph-mon ceph-osd ceph-common qemu-system-common qemu-block-extra >/dev/null 2>&1 || apt-get install -y --no-install-recommends ceph-mon ceph-osd ceph-common qemu-system-common qemu-block-extra
+	$(vitest) --project ceph
 
 check: install ## formatting, lint, types and the rules of the house
 	npm run --silent check

@@ -29,6 +29,8 @@ export default defineConfig({
       project('platform', 180_000, true),
       // Needs packages that no other test needs: make test-cinder.
       project('cinder', 900_000, true),
+      // The same: make test-ceph.
+      project('ceph', 120_000, true),
       // Inside of guests with a kernel of their own: make test-guest-short, make test-guest.
       guest('uml'),
       guest('long'),

@@ -14,7 +14,7 @@ import type { Attached, Built, Connection } from '../../daemon/devices/connect/c
 import { nbdConnector } from '../../daemon/devices/connect/nbd/nbd.ts';
 import { openSource } from '../../daemon/devices/source.ts';
 import { native } from '../../native/native.ts';
-import { contextForTest, type TestContext, toolsWithout } from '../support/connect.ts';
+import { contextForTest, installed, type TestContext, toolsWithout } from '../support/connect.ts';
 import {
   codeOf,
   faultOf,
@@ -86,15 +86,6 @@ function overwrite(path: string): void {
     closeSync(fd);
   }
 }
-
-const installed = (program: string): boolean => {
-  try {
-    execFileSync('which', [program], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 describe.each(programs.filter(installed))('with %s', (program) => {
   const tools = toolsWithout(...programs.filter((other) => other !== program));

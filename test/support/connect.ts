@@ -1,6 +1,6 @@
 /** What a connector is given when a test drives it by itself: the real system, a journal that is kept, a folder of its own. */
 
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type AttachPolicy,
@@ -60,6 +60,9 @@ export function contextForTest(options: TestContextOptions = {}): TestContext {
     alone: (_key, task) => task(),
   };
 }
+
+export const installed = (program: string): boolean =>
+  ['/usr/sbin', '/usr/bin', '/sbin', '/bin'].some((folder) => existsSync(join(folder, program)));
 
 /** The programs of the system, as if these were not among them. */
 export const toolsWithout = (...missing: readonly string[]): Tools => ({

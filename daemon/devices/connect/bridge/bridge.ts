@@ -12,7 +12,7 @@ import { mountedAt } from '../../../base/mount-table.ts';
 import type { ConnectContext } from '../connector.ts';
 import type { Tools } from '../tools.ts';
 import { attachFailed, deviceBusy, deviceFailed, deviceLeft } from '../trouble.ts';
-import { endProcess, isRunning, type LastingProcess, startLasting } from './lasting-process.ts';
+import { endProcess, isRunning, killProcess, type LastingProcess, startLasting } from './lasting-process.ts';
 import { type BridgeProgram, type BridgeSource, bridgePrograms, bridgeWords } from './programs.ts';
 import { type StallLimits, stallLimits, startWatch, stopWatch } from './stall-watch.ts';
 
@@ -77,7 +77,7 @@ export async function openBridge(options: BridgeOptions): Promise<BridgeBuilt & 
   try {
     await options.journal(built);
     // Before the first look at the file, which may hang as well as any other.
-    startWatch(context.tools, file, running.mark, limits);
+    startWatch(context.tools, file, () => killProcess(running.mark), limits);
     return { ...built, sizeBytes: await waitForFile(options, file, running) };
   } catch (thrown) {
     // The mount is in the journal; the process may not have got there.

@@ -1,9 +1,9 @@
-/** Notices a server that has stopped to answer, and ends the program that waits for it, so that its readers get an error.
+/** Notices a server that has stopped to answer, and calls on who can let its readers go with an error.
  *  Promises: a stall lasts at most `everyMs` and `limitMs` together; one watch for each file; nothing in this process ever waits for
- *  the server. Source: fuse(4): who reads a file whose server is gone waits for ever, and can't even be killed. */
+ *  the server. Seen on Linux 6.1 and 6.18: who reads a file of FUSE or of NFS, mounted "soft" or not, waits for ever once the server
+ *  is there and silent, and can't even be killed. */
 
 import type { Tools } from '../tools.ts';
-import { killProcess, type ProcessMark } from './lasting-process.ts';
 
 export interface StallLimits {
   readonly everyMs: number;
@@ -41,7 +41,7 @@ async function answers(tools: Pick<Tools, 'run'>, file: string, limitMs: number)
 export function startWatch(
   tools: Pick<Tools, 'run'>,
   file: string,
-  mark: ProcessMark,
+  letGo: () => Promise<unknown>,
   limits: StallLimits,
 ): void {
   stopWatch(file);
@@ -54,8 +54,8 @@ export function startWatch(
     const answered = await answers(tools, file, limits.limitMs);
     if (!going) return;
     if (answered) return next();
-    await killProcess(mark);
     watches.delete(file);
+    await letGo().catch(() => undefined);
   };
   watches.set(file, () => {
     going = false;

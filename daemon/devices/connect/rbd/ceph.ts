@@ -1,0 +1,165 @@
+/** Asks a Ceph cluster about an image, and makes and removes snapshots of it, by the programs "rbd" and "ceph".
+ *  Promises: every question has a time limit; the key of the user is in a file that only root reads, never among the words of a
+ *  program. Source: rbd(8), ceph.conf(5). */
+
+import { chmod, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Fault } from '../../../base/faults.ts';
+import { volumeBytesMax } from '../../../base/limits.ts';
+import type { ConnectContext } from '../connector.ts';
+import type { ToolRun } from '../tools.ts';
+import { attachDenied, attachFailed } from '../trouble.ts';
+import type { RbdImage } from './address.ts';
+
+export interface ImageFacts {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+export interface Ceph {
+  /** What programs are told to read. */
+  readonly conf: string;
+  info(snapshot: string | null): Promise<ImageFacts>;
+  /** "FSID/POOLID". */
+  pool(): Promise<string>;
+  /** Who has the image open: addresses of clients. */
+  watchers(): Promise<readonly string[]>;
+  /** Resolves with why it could not be made. */
+  createSnapshot(snapshot: string): Promise<string | undefined>;
+  /** One that is not there is fine. */
+  removeSnapshot(snapshot: string): Promise<string | undefined>;
+}
+
+const askTimeoutMs = 20_000;
+/** In seconds: of the programs themselves, so that they end by themselves. */
+const waits = ['--client-mount-timeout=10', '--rados-mon-op-timeout=10', '--rados-osd-op-timeout=15'];
+const confName = 'ceph.conf';
+const keyringName = 'keyring';
+const systemConf = '/etc/ceph/ceph.conf';
+
+/** What has no settings of its own on this host gets some, in the folder of the attachment. Pure. */
+export function confText(image: RbdImage, keyring: string): string {
+  const user = `client.${image.user ?? 'admin'}`;
+  const lies = image.key === null ? `/etc/ceph/${image.cluster}.${user}.keyring` : keyring;
+  const lines = [
+    `mon_host = ${image.mons.join(',')}`,
+    `keyring = ${lies}`,
+    // A cluster that is away is an error, not a wait without end.
+    'client_mount_timeout = 10',
+    'rados_mon_op_timeout = 10',
+    'rados_osd_op_timeout = 30',
+    'log_to_stderr = false',
+  ];
+  return `[global]\n${lines.join('\n')}\n`;
+}
+
+async function writeConf(image: RbdImage, folder: string): Promise<string> {
+  if (image.mons.length === 0) return image.conf ?? systemConf;
+  const [conf, keyring] = [join(folder, confName), join(folder, keyringName)];
+  if (image.key !== null) {
+    await writeFile(keyring, '', { mode: 0o600 });
+    await chmod(keyring, 0o600);
+    await writeFile(keyring, `[client.${image.user ?? 'admin'}]\n\tkey = ${image.key}\n`);
+  }
+  await writeFile(conf, confText(image, keyring), { mode: 0o600 });
+  return conf;
+}
+
+/** Removes what `openCeph` has written. */
+export async function forgetCeph(folder: string): Promise<void> {
+  for (const name of [confName, keyringName]) await rm(join(folder, name), { force: true });
+}
+
+const infoShape = z.object({
+  id: z.string().min(1).max(64),
+  size: z.number().int().min(0).max(volumeBytesMax),
+});
+const poolsShape = z.array(z.object({ poolnum: z.number().int(), poolname: z.string() }));
+const statusShape = z.object({ watchers: z.array(z.object({ address: z.string() })).optional() });
+
+function read<T>(what: string, shape: z.ZodType<T>, text: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw attachFailed(what, 'the cluster says something that can not be read');
+}
+
+/** Exit statuses of rbd are the numbers of errors. */
+const [noEntry, notPermitted, accessDenied] = [2, 1, 13];
+
+function failure(what: string, run: ToolRun): Fault {
+  const said = run.complaint.replace(/^rbd: /, '');
+  if (run.timedOut || run.status === 110 || /timed out/i.test(run.stderr))
+    return attachFailed(what, 'the cluster does not answer');
+  if (run.status === noEntry) return attachFailed(what, 'there is no such image, pool or snapshot', { said });
+  const denied = run.status === accessDenied || /permission denied|not permitted|EACCES/i.test(run.stderr);
+  if (denied || (run.status === notPermitted && /auth|keyring/i.test(run.stderr)))
+    return attachDenied(what, `the cluster refuses the user: ${said}`);
+  return attachFailed(what, said);
+}
+
+type Context = Pick<ConnectContext, 'tools' | 'signal' | 'folder'>;
+
+export async function openCeph(
+  what: string,
+  image: RbdImage,
+  { tools, signal, folder }: Context,
+): Promise<Ceph> {
+  const conf = await writeConf(image, folder);
+  const user = image.user === null ? [] : [`--id=${image.user}`];
+  const named = [
+    `--pool=${image.pool}`,
+    ...(image.namespace === null ? [] : [`--namespace=${image.namespace}`]),
+    `--image=${image.image}`,
+  ];
+  const limits = { timeoutMs: askTimeoutMs, signal };
+  const rbd = (...words: string[]) =>
+    tools.run('rbd', [...words, ...named, `--conf=${conf}`, ...user, ...waits], limits);
+  const answered = async (run: Promise<ToolRun>): Promise<string> => {
+    const ended = await run;
+    if (ended.status !== 0) throw failure(what, ended);
+    return ended.stdout;
+  };
+  const ceph = (...words: string[]) =>
+    answered(
+      tools.run(
+        'ceph',
+        [`--conf=${conf}`, ...user, '--connect-timeout=10', '--format=json', ...words],
+        limits,
+      ),
+    );
+  const withSnapshot = (snapshot: string | null) => (snapshot === null ? [] : [`--snap=${snapshot}`]);
+  return {
+    conf,
+    info: async (snapshot) => {
+      const text = await answered(rbd('info', '--format=json', ...withSnapshot(snapshot)));
+      const { id, size } = read(what, infoShape, text);
+      return { id, sizeBytes: size };
+    },
+    pool: async () => {
+      const { fsid } = read(what, z.object({ fsid: z.string() }), await ceph('fsid'));
+      const pools = read(what, poolsShape, await ceph('osd', 'lspools'));
+      const found = pools.find(({ poolname }) => poolname === image.pool);
+      if (found === undefined) throw attachFailed(what, `there is no pool "${image.pool}"`);
+      return `${fsid}/${found.poolnum}`;
+    },
+    watchers: async () => {
+      const status = read(what, statusShape, await answered(rbd('status', '--format=json')));
+      return (status.watchers ?? []).map(({ address }) => address);
+    },
+    createSnapshot: async (snapshot) => {
+      const run = await rbd('snap', 'create', '--no-progress', `--snap=${snapshot}`);
+      return run.status === 0 ? undefined : failure(what, run).message;
+    },
+    removeSnapshot: async (snapshot) => {
+      const run = await rbd('snap', 'rm', '--no-progress', `--snap=${snapshot}`);
+      return run.status === 0 || run.status === noEntry ? undefined : failure(what, run).message;
+    },
+  };
+}

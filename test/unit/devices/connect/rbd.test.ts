@@ -1,0 +1,95 @@
+import { expect, test } from 'vitest';
+import { rbdImage } from '../../../../daemon/devices/connect/rbd/address.ts';
+import { confText } from '../../../../daemon/devices/connect/rbd/ceph.ts';
+import { rbdConnector } from '../../../../daemon/devices/connect/rbd/rbd.ts';
+
+const rbd = rbdConnector();
+const image = (more: object) => ({
+  pool: 'p',
+  namespace: null,
+  image: 'i',
+  snapshot: null,
+  conf: null,
+  mons: [],
+  user: null,
+  cluster: 'ceph',
+  key: null,
+  ...more,
+});
+
+test.each([
+  ['rbd://p/i', image({})],
+  [
+    'rbd://p/n/i@s?conf=/etc/ceph/b.conf&id=backup',
+    image({ namespace: 'n', snapshot: 's', conf: '/etc/ceph/b.conf', user: 'backup' }),
+  ],
+  ['rbd://my%20pool/a%23b?cluster=west', image({ pool: 'my pool', image: 'a#b', cluster: 'west' })],
+  ['rbd://p/i?mons=10.0.0.1:6789,[fe80::1]:3300', image({ mons: ['10.0.0.1:6789', '[fe80::1]:3300'] })],
+])('%s is read, and written back to the same image', (text, connection) => {
+  expect(rbd.parseUrl(text)).toEqual(connection);
+  expect(rbd.parseUrl(rbd.format(connection))).toEqual(connection);
+});
+
+test.each([
+  ['rbd://p', /no name of a image/],
+  ['rbd:///i', /no name of a pool/],
+  ['rbd://p/a/b/c', /not POOL/],
+  ['rbd://p/i@s@t', /not POOL/],
+  ['rbd://p/i@', /no name of a snapshot/],
+  ['rbd://p//i', /no name of a namespace/],
+  ['rbd://p/i?conf=ceph.conf', /not absolute/],
+  ['rbd://p/i?id=a%20b', /not the name of a user/],
+  ['rbd://p/i?mons=-x', /no host/],
+  ['rbd://p/i?key=secret', /it may have/],
+])('%s is refused', (text, why) => {
+  expect(() => rbd.parseUrl(text)).toThrow(why);
+});
+
+const secret = 'AQBfVvFnAAAAABAAh6Yb0k9w2cXJt3P1rQ5uOg==';
+const info = {
+  name: 'volumes/volume-6f1c',
+  hosts: ['10.0.0.1', '::1'],
+  ports: ['6789', 6790],
+  cluster_name: 'ceph',
+  auth_enabled: true,
+  auth_username: 'cinder',
+  secret_type: 'ceph',
+  secret_uuid: 'x',
+  volume_id: '6f1c',
+  discard: true,
+  keyring: `[client.cinder]\n\tkey = ${secret}\n\tcaps mon = "profile rbd"\n`,
+};
+const parse = (data: unknown) => rbd.parseInfo(data, { driverType: 'rbd' });
+
+test('what the driver of Cinder gives is taken unchanged, and its key shows nowhere', () => {
+  const connection = parse(info);
+  const expected = {
+    pool: 'volumes',
+    image: 'volume-6f1c',
+    user: 'cinder',
+    mons: ['10.0.0.1:6789', '[::1]:6790'],
+  };
+  expect(connection).toEqual(image({ ...expected, key: secret }));
+  expect(rbd.format(connection)).toBe('rbd://volumes/volume-6f1c?mons=10.0.0.1:6789,[::1]:6790&id=cinder');
+  expect(rbd.key(connection)).not.toContain(secret);
+  expect(rbd.parseUrl(rbd.format(connection))).toEqual({ ...connection, key: null });
+  const conf = confText(rbdImage(connection), '/a/keyring');
+  expect(conf).toContain('mon_host = 10.0.0.1:6789,[::1]:6790\nkeyring = /a/keyring\n');
+  expect(conf).not.toContain(secret);
+  const without = confText(rbdImage(parse({ ...info, keyring: null })), '/a/keyring');
+  expect(without).toContain('keyring = /etc/ceph/ceph.client.cinder.keyring\n');
+});
+
+test.each([
+  [{ ...info, name: 'volume' }, /POOL\/IMAGE/],
+  [{ ...info, name: 'a/b@c' }, /POOL\/IMAGE/],
+  [{ ...info, ports: ['6789'] }, /as many "ports"/],
+  [{ ...info, hosts: ['a\nb', 'c'] }, /no host and port/],
+  [{ ...info, hosts: ['a', 'b'], ports: ['0', '1'] }, /no host and port/],
+  [{ ...info, auth_username: 'a\n[global]' }, /a name that is none/],
+  [{ ...info, keyring: '[client.a]\nkey = x\n' }, /holds no key/],
+  [{ name: 'a/b' }, /"hosts" and "ports"/],
+])('connection_info number %# is refused, and does not show its key', (data, why) => {
+  expect(() => parse(data)).toThrow(why);
+  expect(() => parse(data)).not.toThrow(secret);
+});

@@ -117,7 +117,7 @@ export const nfsConnector = (limits: StallLimits = stallLimits): Connector => ({
   driverTypes: ['nfs', 'glusterfs'],
   summary: 'A file in a share of NFS (or GlusterFS: glusterfs://HOST/VOLUME/FILE), raw or with ?format=qcow2',
   example: 'nfs://10.0.0.5/srv/volumes/volume-1',
-  needs: ['nfs-common', 'qemu-utils'],
+  needs: ['nfs-common'],
   parseUrl: parseShareUrl,
   parseInfo: (data, { driverType }) => parseShareInfo(data, driverType === 'glusterfs' ? 'glusterfs' : 'nfs'),
   format,

@@ -31,12 +31,12 @@ test.each([
 });
 
 test.each([
-  ['rbd://p', /no name of a image/],
-  ['rbd:///i', /no name of a pool/],
+  ['rbd://p', /names no image/],
+  ['rbd:///i', /names no pool/],
   ['rbd://p/a/b/c', /not POOL/],
   ['rbd://p/i@s@t', /not POOL/],
-  ['rbd://p/i@', /no name of a snapshot/],
-  ['rbd://p//i', /no name of a namespace/],
+  ['rbd://p/i@', /names no snapshot/],
+  ['rbd://p//i', /names no namespace/],
   ['rbd://p/i?conf=ceph.conf', /not absolute/],
   ['rbd://p/i?id=a%20b', /not the name of a user/],
   ['rbd://p/i?mons=-x', /no host/],

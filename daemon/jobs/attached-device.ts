@@ -151,7 +151,7 @@ export async function attachedTarget(target: Target, hold: Hold): Promise<Target
     await requireDevice(hold, target.fd);
     await target.commit(before);
   };
-  return { ...target, url: hold.url, identity: lastingText(found) ?? target.identity, commit };
+  return { ...target, url: hold.url, identity: lastingText(found, hold.url), commit };
 }
 
 /** What is open is the device, and the device is what was asked for. */
@@ -160,9 +160,10 @@ async function requireDevice(hold: Hold, fd: number): Promise<Observation> {
   return hold.verify(stats.isBlockDevice() ? deviceNumber(stats.rdev) : undefined);
 }
 
-/** Names of devices change when they are attached anew; what a restore began on must be known again. */
-function lastingText({ identity: { names, serial, sizeBytes } }: Observation): string | undefined {
+/** Names below /dev change when a device is attached anew; what a restore began on must be known again. Of a device without lasting
+ *  names nothing is known but what it was asked for by. */
+function lastingText({ identity: { names, serial, sizeBytes } }: Observation, url: string): string {
   const [lasting] = names;
-  if (lasting === undefined && serial === null) return undefined;
-  return `attached ${lasting ?? `serial ${serial}`} size ${sizeBytes}`;
+  const who = lasting ?? (serial === null ? url : `serial ${serial}`);
+  return `attached ${who} size ${sizeBytes}`;
 }

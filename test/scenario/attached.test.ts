@@ -112,6 +112,23 @@ test('killed in the middle, a backup goes on with the device attached anew; a de
   await expectAtRest(daemon);
 });
 
+test('killed in the middle, a restore goes on with its target attached anew', async () => {
+  const daemon = await daemonForTest({ settings: 'checkpoint_interval = 1\n' });
+  const bytes = await addNoise(daemon, 'local', 16 * MiB, 8);
+  const { id } = await daemon.backUp('local');
+  const target = await served(Buffer.alloc(16 * MiB, 7));
+  const order = { backup: id, target: target.url, force: true, rate: 6 * MiB };
+  const { job_id } = await daemon.call('backup.restore', order);
+  await untilByte(daemon, job_id, 4 * MiB);
+  await daemon.kill();
+  await daemon.start();
+  const job = await daemon.done({ job_id });
+  expect(job.history.map(({ event }) => event)).toContain('resumed');
+  expect(firstDifference(readFileSync(target.image), bytes)).toBe(-1);
+  expect(leftOf(daemon)).toEqual([]);
+  await expectAtRest(daemon);
+});
+
 test('stopped in the middle, nothing stays mounted, and the backup goes on at the next start', async () => {
   const daemon = await daemonForTest();
   const bytes = noise(24 * MiB, 4);

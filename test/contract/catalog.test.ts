@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openLmdbCatalog } from '../../daemon/catalog/lmdb-catalog.ts';
-import type { BackupRecord } from '../../daemon/catalog/records.ts';
+import type { BackupRecord, MountRecord } from '../../daemon/catalog/records.ts';
 import { pageOf } from '../../daemon/control/listing.ts';
 import { methods } from '../../daemon/protocol/methods.ts';
 import { backupRecord } from '../support/records.ts';
@@ -127,11 +127,31 @@ test('a record of an earlier version is read with every field that it lacks', as
   await writer.commit((changes) => changes.put('backups', old as BackupRecord));
   await writer.close();
   const catalog = openLmdbCatalog(path);
-  onTestFinished(() => catalog.close());
+  onTestFinished(async () => {
+    await catalog.close();
+    await rm(folder, { recursive: true });
+  });
   const whole = { user_id: '', consistency_evidence: null, restore_volume_id: null };
   expect(catalog.get('backups', old.id)).toMatchObject(whole);
   expect([...catalog.all('backups')]).toEqual([{ ...old, ...whole }]);
   expect([...catalog.backups.ofVolume(old.volume_id)]).toEqual([{ ...old, ...whole }]);
+});
+
+test('a mount of an earlier version is one of the kernel, which does not come back', async () => {
+  await using world = await filled(1);
+  const old = {
+    id: 'm',
+    backup_id: 'b',
+    project_id: 'p',
+    directory: '/mnt',
+    partition: null,
+    image_path: '/i',
+  };
+  const made = { loop_device: '/dev/loop0', file_system: 'ext4', created_at: new Date(0).toISOString() };
+  await world.catalog.commit((changes) => changes.put('mounts', { ...old, ...made } as MountRecord));
+  const whole = { ...old, ...made, kind: 'kernel', wanted: false, owner_uid: null };
+  expect(world.catalog.get('mounts', 'm')).toEqual(whole);
+  expect([...world.catalog.all('mounts')]).toEqual([whole]);
 });
 
 test('backups are found by how the time of their making begins, and a number tells that some have changed', async () => {

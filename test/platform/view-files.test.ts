@@ -1,56 +1,16 @@
 /** The files inside a backup, as the mounted view and as the kernel's own mount of the same image shows them. */
 
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
-import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
 import { readersMax } from '../../daemon/base/limits.ts';
-import { mountedAt } from '../../daemon/base/mount-table.ts';
-import type { View } from '../../daemon/view/view.ts';
 import { folderForTest, run, sparseFile } from '../support/devices.ts';
+import { codeOf, filled, MiB, mounted, readers, show, showImages, start } from '../support/files-view.ts';
 import { fillFolder } from '../support/reader-images.ts';
 import { projectRoot } from '../support/source-files.ts';
-import { expected, FakeSource, fakeBackup, fileImage, openFakeView } from '../support/view-source.ts';
-
-const start = promisify(execFile);
-const MiB = 2 ** 20;
-const backupId = '1a2b3c4d-0000-4000-8000-000000000001';
-const volumeId = '99999999-0000-4000-8000-000000000001';
-
-let folder: string;
-let view: View | undefined;
-let source: FakeSource;
-
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'basalt-files-'));
-  source = new FakeSource();
-});
-
-afterEach(async () => {
-  await view?.close();
-  view = undefined;
-  expect(await mountedAt(join(folder, 'view'))).toBeUndefined();
-  await rm(folder, { recursive: true });
-});
-
-/** The folder of the backup of an image in the view. */
-async function show(imagePath: string): Promise<string> {
-  const file = await open(imagePath);
-  onTestFinished(() => file.close());
-  source.add(fakeBackup(backupId, volumeId, await fileImage(file)), 'disk');
-  view = await openFakeView(join(folder, 'view'), source);
-  return dirname(view.imagePath(backupId));
-}
-
-function mounted(image: string, ...options: string[]): string {
-  const at = folderForTest();
-  run('mount', '-o', ['loop', ...options].join(','), image, at);
-  onTestFinished(() => void run('sh', '-c', 'mountpoint -q "$1" && umount -l "$1" || true', 'sh', at));
-  return at;
-}
+import { expected } from '../support/view-source.ts';
 
 async function describeTree(path: string, ...without: string[]): Promise<string[]> {
   const words = [join(projectRoot, 'test/support/describe_tree.py'), path, ...without];
@@ -58,30 +18,8 @@ async function describeTree(path: string, ...without: string[]): Promise<string[
   return stdout.split('\n');
 }
 
-/** An image with a file system, filled while it was mounted. */
-function filled(kind: 'ext4' | 'xfs', options: readonly string[], fill: (folder: string) => void): string {
-  const image = sparseFile(kind === 'xfs' ? 320 * MiB : 120 * MiB);
-  run(`mkfs.${kind}`, '-q', kind === 'xfs' ? '-f' : '-F', ...options, image);
-  const written = mounted(image);
-  fill(written);
-  run('umount', written);
-  return image;
-}
-
 const noteOf = async (path: string): Promise<string> =>
   (await start('getfattr', ['--only-values', '-n', 'user.basalt.note', path])).stdout;
-
-const codeOf = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => 'fine',
-    (thrown: NodeJS.ErrnoException) => thrown.code,
-  );
-
-/** The processes that read file systems for this test. */
-const readers = (): number[] => {
-  const found = spawnSync('pgrep', ['-P', String(process.pid), '-x', 'basalt_reader'], { encoding: 'utf8' });
-  return found.stdout.split('\n').filter(Boolean).map(Number);
-};
 
 test.each([
   ['ext4', []],
@@ -145,7 +83,6 @@ test('what is no file system is an empty folder that says so, and so is one that
   const nothing = join(await show(sparseFile(4 * MiB)), 'files');
   expect(await readdir(nothing)).toEqual([]);
   expect(await noteOf(nothing)).toContain('No file system is known');
-  await view?.close();
   const image = sparseFile(24 * MiB);
   run('mkfs.ext4', '-q', '-F', image);
   // The size of blocks can't be.
@@ -202,11 +139,12 @@ test('a reader that is killed or hangs fails who waits for it, and nobody else',
 
 test('the files of a backup that is dropped are gone, and its reader with them', async () => {
   const image = filled('ext4', [], (at) => writeFileSync(join(at, 'one'), expected(1, 0, 3 * MiB)));
-  const files = join(await show(image), 'files');
+  const { view, source, backups, ids } = await showImages([image]);
+  const files = join(backups[0] ?? '', 'files');
   const file = await open(join(files, 'one'));
   expect((await file.read(Buffer.alloc(512), 0, 512, 0)).bytesRead).toBe(512);
-  source.backupsById.delete(backupId);
-  view?.dropBackup(backupId);
+  source.backupsById.delete(ids[0] ?? '');
+  view.dropBackup(ids[0] ?? '');
   expect(await codeOf(file.read(Buffer.alloc(512), 0, 512, 2 * MiB))).toBe('EIO');
   await file.close();
   await expect.poll(() => codeOf(stat(files)), { timeout: 5000 }).toBe('ENOENT');
@@ -217,23 +155,14 @@ test('few file systems are opened before anybody looks into them, and few at a t
   timeout: 60_000,
 }, async () => {
   const image = filled('ext4', ['-b', '1024'], (at) => writeFileSync(join(at, 'one'), 'first'));
-  await show(image);
-  const file = await open(image);
-  onTestFinished(() => file.close());
-  for (let number = 1; number < 40; number++) {
-    const id = `${String(number).padStart(8, '0')}-0000-4000-8000-000000000001`;
-    source.add(fakeBackup(id, volumeId, await fileImage(file)), 'disk');
-  }
-  const disk = join(folder, 'view', 'disk');
-  const names = await readdir(disk);
-  expect(names.length).toBe(40);
+  const { volume: disk } = await showImages(Array.from({ length: 40 }, () => image));
   await start('find', [disk, '-maxdepth', '2', '-ls']);
-  expect(readers().length).toBeLessThanOrEqual(readersMax);
+  await expect.poll(() => readers().length, { timeout: 5000 }).toBeLessThanOrEqual(readersMax);
   // More than may be read at a time, all at once.
   const all = 'for name in "$1"/*; do cat "$name/files/one" & done; wait';
   const { stdout } = await start('sh', ['-c', all, 'sh', disk]);
   expect(stdout).toBe('first'.repeat(40));
-  expect(readers().length).toBeLessThanOrEqual(readersMax);
+  await expect.poll(() => readers().length, { timeout: 5000 }).toBeLessThanOrEqual(readersMax);
   const inodes = await start('sh', ['-c', 'stat -c %i "$1"/*/files/one', 'sh', disk]);
   expect(new Set(inodes.stdout.trim().split('\n')).size).toBe(40);
 });

@@ -1,4 +1,5 @@
-/** The readers that run, whoever they were started for. Promises: at most `readersMax` at a time; one that nobody has used for `readerIdleMs`
+/** The readers that run, whoever they were started for. Promises: at most `readersMax` at a time, besides those that were
+ *  told to end and answer what they were asked before; one that nobody has used for `readerIdleMs`
  *  ends; where there is no room, the one that nobody has used for longest makes some. Knows nothing of what they read. */
 
 import { setTimeout as wait } from 'node:timers/promises';

@@ -74,6 +74,12 @@ test('files of FAT, exFAT and NTFS are listed, got, found and compared', { timeo
   expect(unclear.status).not.toBe(0);
   expect(unclear.stderr).toMatch(/1 \(\d+ bytes, vfat\), 2 \(\d+ bytes, exfat\), 3 \(\d+ bytes, ntfs\)/);
 
+  const { id } = await daemon.call('backup.show', { backup: 'second' });
+  const point = readdirSync(join(daemon.viewDir, 'v'))
+    .map((name) => join(daemon.viewDir, 'v', name))
+    .find((path) => run('getfattr', '--only-values', '-n', 'user.basalt.id', path) === id);
+  if (point === undefined) throw new Error('the view does not show the backup');
+
   for (const [at, kind] of kinds.entries()) {
     const partition = ['--partition', String(at + 1)];
     const rows = async (...words: string[]) => {
@@ -112,6 +118,9 @@ test('files of FAT, exFAT and NTFS are listed, got, found and compared', { timeo
     run('tar', '-C', here, '-xf', join(here, archive));
     expect(run('diff', '-r', join(here, 'Documents'), join(after, 'Documents'))).toBe('');
     rmSync(join(here, 'Documents'), { recursive: true });
+    // The same files where the view shows them; their bytes come from the image, without the reader.
+    const shown = join(point, 'files', String(at + 1), 'Documents');
+    expect(run('diff', '-r', shown, join(after, 'Documents'))).toBe('');
     expect(await ctl('file', 'get', 'first', '/Documents/same.txt', '-o', kind, ...partition)).toMatchObject({
       status: 0,
     });

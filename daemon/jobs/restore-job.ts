@@ -181,7 +181,7 @@ function chooseDestination(
   if (name !== undefined)
     throw new Fault(
       'ALREADY_EXISTS',
-      `Cannot register "${target}" as "${name}": it is volume "${volume.name}"`,
+      `Cannot register "${target ?? volume.source}" as "${name}": it is volume "${volume.name}"`,
       {
         hint: 'Leave out --name',
       },

@@ -19,10 +19,10 @@ vitest := vitest run --config test/vitest.config.ts
 tests := unit contract property
 tests_of_root := scenario platform
 
-.PHONY: help install build quickstart test test-guest-short test-cinder test-ceph check format bench bench-peers clean packages
+.PHONY: help install build quickstart test test-guest test-guest-short test-cinder test-ceph check format bench bench-peers clean packages
 
 help: ## list these names
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 install: packages $(modules) ## install what is missing: Debian packages and npm modules
 
@@ -63,6 +63,11 @@ endif
 test-guest-short: build ## devices on a kernel of their own, in a guest that is a process
 	@.ci/packages guest || true
 	test/guest/run uml
+
+test-guest: test-guest-short ## the same, the long form: every scenario, in all machines (root for the first run; an hour)
+	@.ci/packages guest emulated || true
+	test/guest/run long
+	test/guest/run qemu
 
 test-cinder: build ## let the driver of a real Cinder, from Debian, restore what Basalt writes (root)
 	@dpkg -s python3-cinder python3-zstd >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-cinder python3-zstd

@@ -32,7 +32,7 @@ import { systemFolders } from './devices/connect/connector.ts';
 import { connectors } from './devices/connect/connectors.ts';
 import { createProbe } from './devices/connect/probe.ts';
 import { systemTools } from './devices/connect/tools.ts';
-import { snapshotMakers } from './devices/snapshots/makers.ts';
+import { type SnapshotMakers, snapshotMakers } from './devices/snapshots/makers.ts';
 import { Attachments } from './jobs/attachments/attachments.ts';
 import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
@@ -86,7 +86,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   undo.push(await lockState(native, values.state_dir));
   const catalog = await openCatalog(values.state_dir, undo);
   undo.push(() => catalog.close());
-  const snapshots = snapshotMakers({ native });
+  const snapshots = makersOf(values);
   const attachments = openAttachments(catalog, values, undo, log);
   const { events, command, jobs } = startJobs({ catalog, snapshots, attachments }, effective, log);
 
@@ -316,6 +316,11 @@ const resumption = (values: EffectiveSettings['values']) => ({
   checkpointEveryMs: values.checkpoint_interval * 1000,
   repositoryPatienceMs: values.resume_patience * 1000,
 });
+
+function makersOf(values: Settings): SnapshotMakers {
+  const lvm = { snapshotPercent: values.lvm_snapshot_percent, poolPercentMax: values.lvm_pool_limit };
+  return snapshotMakers({ native, tools: systemTools, lvm });
+}
 
 const hooksOf = (values: Settings): HookSettings => ({
   freeze: values.freeze_command,

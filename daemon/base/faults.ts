@@ -186,7 +186,7 @@ export const faults = {
   SNAPSHOT_LOST: {
     exit: 74,
     retry: true,
-    hint: 'Give the snapshot more room, and run the backup again: docs/devices.md says how',
+    hint: 'Give the snapshot more room, and run the backup again: docs/lvm.md says how',
   },
   DEVICE_FAILED: { exit: 74, retry: true, hint: 'Look for errors of the device in the kernel log (dmesg)' },
 

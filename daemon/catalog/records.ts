@@ -47,7 +47,7 @@ export interface StoredIdentity {
   readonly serial: string | null;
 }
 
-export type SnapshotMadeBy = 'reflink' | 'operator';
+export type SnapshotMadeBy = 'reflink' | 'lvm' | 'operator';
 
 /** A frozen copy of a volume that a backup can be made of. Known on this host only. */
 export interface SnapshotRecord {

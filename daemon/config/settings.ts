@@ -193,6 +193,20 @@ export const settings = {
       'Priority of reads from sources and writes to targets (ionice): "idle" only when nobody else wants the device.',
     live: false,
   }),
+  lvm_snapshot_percent: setting({
+    shape: shape.integer(1, 100),
+    initial: () => 100,
+    about:
+      'Room of a snapshot of a thick LVM volume, in percent of what it can need at most; it gets more while it is read, as long as its volume group has some. Where the group has less the snapshot is made smaller, down to 5 percent.',
+    live: false,
+  }),
+  lvm_pool_limit: setting({
+    shape: shape.integer(1, 100),
+    initial: () => 90,
+    about:
+      'Percent of an LVM thin pool, of its data or its metadata, from which on no snapshot is made in it; a backup of one is given up half-way from there to 100, so that the pool never fills.',
+    live: false,
+  }),
   freeze_command: setting({
     shape: shape.commandOrNone,
     initial: () => null,

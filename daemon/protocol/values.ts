@@ -114,7 +114,7 @@ export interface SnapshotValue {
   size: number;
   /** The time of which its data is. */
   created_at: string;
-  /** "reflink": made by Basalt, which removes it; "operator": registered. */
+  /** "reflink", "lvm": made by Basalt in this way, and removed by it; "operator": registered. */
   made_by: string;
   consistency_evidence: EvidenceValue | null;
 }

@@ -77,7 +77,8 @@ export const volumeMethods = {
     answer: 'the snapshot',
   }),
   'snapshot.create': method<SnapshotValue>()({
-    summary: 'Makes a snapshot of a volume whose source can make one (a file on btrfs or XFS).',
+    summary:
+      'Makes a snapshot of a volume whose source can make one (a file on btrfs or XFS, a volume of LVM).',
     needs: 'project',
     params: z.strictObject({ volume: shape.reference, name: shape.name.optional(), ...inProject }),
     answer: 'the snapshot',

@@ -11,12 +11,13 @@ import { deviceKinds, parseDeviceUrl } from '../device-url.ts';
 import type { Connection, Connector } from './connector.ts';
 import { fc } from './fc/fc.ts';
 import { iscsi } from './iscsi/iscsi.ts';
+import { lvmConnector } from './lvm/connector.ts';
 import { nbdConnector } from './nbd/nbd.ts';
 import { nfsConnector } from './nfs/nfs.ts';
 import { rbdConnector } from './rbd/rbd.ts';
 
 /** The table: a connector is its line here. */
-const table: readonly Connector[] = [fc, iscsi, nbdConnector(), nfsConnector(), rbdConnector()];
+const table: readonly Connector[] = [fc, iscsi, lvmConnector, nbdConnector(), nfsConnector(), rbdConnector()];
 
 /** Needs to be attached before it can be opened. */
 export interface RemoteLocation {

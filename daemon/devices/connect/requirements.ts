@@ -23,7 +23,7 @@ export const packageNeeds: Readonly<Record<string, PackageNeed>> = {
     version: { words: ['multipath', '-h'], lowest: '0.8.5' },
   },
   lvm2: {
-    programs: ['lvs', 'vgs', 'lvcreate', 'lvchange', 'lvremove'],
+    programs: ['lvs', 'lvcreate', 'lvchange', 'lvextend', 'lvremove'],
     version: { words: ['lvm', 'version'], lowest: '2.3.11' },
   },
   dmsetup: { programs: ['dmsetup'] },

@@ -39,7 +39,8 @@ export interface Tools {
 }
 
 const searched = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-const environment = { PATH: searched.join(':'), LC_ALL: 'C' } as const;
+/** LVM warns of each file that a library of ours has open for its children. */
+const environment = { PATH: searched.join(':'), LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' } as const;
 const defaultTimeoutMs = 60_000;
 const outputBytesMax = 1024 * KiB;
 

@@ -11,7 +11,7 @@
 import type { Fault } from '../../base/faults.ts';
 import type { Source } from '../device.ts';
 
-export type SnapshotKind = 'reflink';
+export type SnapshotKind = 'reflink' | 'lvm';
 
 export interface SnapshotMaker {
   readonly kind: SnapshotKind;

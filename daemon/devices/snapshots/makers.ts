@@ -2,6 +2,7 @@
  *  Promises: of a source or a place at most one maker says that it is its own. */
 
 import type { Source } from '../device.ts';
+import { type LvmParts, lvmSnapshots } from './lvm.ts';
 import type { SnapshotKind, SnapshotMaker } from './maker.ts';
 import { type ReflinkParts, reflinkSnapshots } from './reflink.ts';
 
@@ -20,9 +21,10 @@ export interface SnapshotMakers {
   at(kind: SnapshotKind, url: string): PlacedSnapshot;
 }
 
-export function snapshotMakers(parts: ReflinkParts): SnapshotMakers {
+export function snapshotMakers(parts: ReflinkParts & LvmParts): SnapshotMakers {
   const makers: Readonly<Record<SnapshotKind, SnapshotMaker>> = {
     reflink: reflinkSnapshots(parts),
+    lvm: lvmSnapshots(parts),
   };
   const all = Object.values(makers);
   return {

@@ -67,6 +67,8 @@ test('without a file and flags every setting has its default and says so', async
     admin_group: 'basalt',
     project_grants: [],
     log_level: 'info',
+    lvm_snapshot_percent: 100,
+    lvm_pool_limit: 90,
     freeze_command: null,
     thaw_command: null,
     hook_timeout: 60,

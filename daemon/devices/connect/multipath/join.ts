@@ -23,7 +23,12 @@ export interface Member {
   readonly disk: ScsiDisk;
   readonly via: string;
   readonly identity: DeviceIdentity;
+  /** The disk is of this attachment's making: a map over such disks alone is, too, whoever has put it together. */
+  readonly made: boolean;
 }
+
+export const isOfOwnDisks = (map: MultipathMap, members: readonly Member[]): boolean =>
+  map.disks.every((name) => members.some(({ disk, made }) => made && disk.name === name));
 
 /** Calls `task` no more often than `everyMs`. */
 function nowAndThen(everyMs: number, task: () => Promise<void>): (elapsedMs: number) => Promise<void> {
@@ -129,13 +134,14 @@ export async function joinMap(
   }
   const before = await mapOf(context.folders, wwid);
   const known = await knowsWwid(context, wwid);
-  await begin({ wwid, made: before === undefined, added: !known });
+  const made = before === undefined || isOfOwnDisks(before, members);
+  await begin({ wwid, made, added: !known });
   if (!known) await rememberWwid(context, wwid);
   for (const { disk } of members) await addPath(context, disk.name);
   const map = await waitForMap(scene, wwid, members);
   if (map === undefined) return undefined;
   await checkForeign(scene, map, members);
-  if (before === undefined) {
+  if (made) {
     const refused = await failWithoutPaths(context, map.name);
     if (refused !== undefined)
       context.note(`map ${map.name} goes on to queue when all paths are gone: ${refused}`);

@@ -63,6 +63,17 @@ async function checked(scene: Scene, disk: ScsiDisk, own: boolean): Promise<Scsi
   return undefined;
 }
 
+/** A disk is in sysfs a moment before it can be opened. */
+async function openable({ context }: Scene, address: ScsiAddress): Promise<ScsiDisk | undefined> {
+  const disk = await diskAt(context.folders, address);
+  if (disk === undefined) return undefined;
+  const opens = await context.probe.size(disk.device).then(
+    () => true,
+    () => false,
+  );
+  return opens ? disk : undefined;
+}
+
 /** `begin` is called before anything is made; `own`: a disk that is there is of this attachment already. Undefined where the storage shows no disk at the address, after all attempts. */
 export async function appear(
   scene: Scene,
@@ -84,7 +95,8 @@ export async function appear(
       `${channel} ${target} ${lun}`,
     );
     const limitMs = firstWaitMs * attempt;
-    const disk = await until(scene, () => diskAt(folders, address), { limitMs });
+    const disk =
+      (await until(scene, () => openable(scene, address), { limitMs })) ?? (await diskAt(folders, address));
     if (disk !== undefined) return { disk, made: true };
     context.note(`${way.via}: no disk after scan ${attempt} of ${policy.scanAttempts}`);
     if (scene.leftMs() === 0) break;

@@ -5,7 +5,7 @@
 
 import type { DeviceIdentity, Observation } from '../connector.ts';
 import { claims, whyNot } from '../multipath/client.ts';
-import { joinMap, type Member } from '../multipath/join.ts';
+import { isOfOwnDisks, joinMap, type Member } from '../multipath/join.ts';
 import { type MultipathMap, mapOver } from '../multipath/maps.ts';
 import { attachDenied, attachFailed, multipathMissing } from '../trouble.ts';
 import { isReached, type Outcome, type Reached, type Trouble, troubleOf } from './bring.ts';
@@ -32,11 +32,16 @@ export function tooFew(what: string, works: number, min: number, troubles: reado
   return attachFailed(what, `${works} of its paths work, and at least ${min} are wanted${rest}`, { paths });
 }
 
-async function askAll(scene: Scene, reached: readonly Reached[]): Promise<(Member | Trouble)[]> {
+async function askAll(
+  scene: Scene,
+  { ways }: ScsiBuilt,
+  reached: readonly Reached[],
+): Promise<(Member | Trouble)[]> {
   return Promise.all(
     reached.map(async ({ via, disk }) => {
       try {
-        return { via, disk, identity: await identify(scene, disk) };
+        const made = ways.some((way) => way.via === via && way.made);
+        return { via, disk, made, identity: await identify(scene, disk) };
       } catch (thrown) {
         return troubleOf(via, thrown);
       }
@@ -85,11 +90,9 @@ async function mapByItself<T extends ScsiBuilt>(
     context.note(`multipath takes ${disk.device} by itself: waiting for its map`);
     map = await until(scene, look, { limitMs: byItselfLimitMs, everyMs: 200 });
   }
-  const { ways, map: earlier } = ledger.value;
-  if (map === undefined || earlier !== null) return map;
-  const { wwid, disks } = map;
-  const own = members.filter(({ via }) => ways.some((way) => way.via === via && way.made));
-  if (disks.every((name) => own.some(({ disk }) => disk.name === name)))
+  if (map === undefined || ledger.value.map !== null) return map;
+  const { wwid } = map;
+  if (isOfOwnDisks(map, members))
     await ledger.change((value) => ({ ...value, map: { wwid, made: true, added: false } }));
   return map;
 }
@@ -118,7 +121,7 @@ export async function assemble<T extends ScsiBuilt>(
   wanted: Wanted,
 ): Promise<Observation> {
   const { context, what } = scene;
-  const asked = await askAll(scene, outcomes.filter(isReached));
+  const asked = await askAll(scene, ledger.value, outcomes.filter(isReached));
   const members = asked.filter((one): one is Member => 'disk' in one);
   const troubles = [...outcomes, ...asked].filter((one): one is Trouble => 'why' in one);
   for (const { via, why } of troubles) context.note(`${via}: ${why}`);

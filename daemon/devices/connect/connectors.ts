@@ -14,10 +14,19 @@ import { iscsi } from './iscsi/iscsi.ts';
 import { lvmConnector } from './lvm/connector.ts';
 import { nbdConnector } from './nbd/nbd.ts';
 import { nfsConnector } from './nfs/nfs.ts';
+import { nvme } from './nvme/nvme.ts';
 import { rbdConnector } from './rbd/rbd.ts';
 
 /** The table: a connector is its line here. */
-const table: readonly Connector[] = [fc, iscsi, lvmConnector, nbdConnector(), nfsConnector(), rbdConnector()];
+const table: readonly Connector[] = [
+  fc,
+  iscsi,
+  lvmConnector,
+  nbdConnector(),
+  nfsConnector(),
+  nvme,
+  rbdConnector(),
+];
 
 /** Needs to be attached before it can be opened. */
 export interface RemoteLocation {

@@ -1,0 +1,82 @@
+/** What the kernel shows of controllers of NVMe over fabrics, and of the namespaces behind them.
+ *  Promises: only reads; a namespace is looked for in the folder of its controller, as names of disks are used again.
+ *  Source: Linux, drivers/nvme/host (sysfs.c, multipath.c). */
+
+import { join } from 'node:path';
+import { namesIn, readText } from '../../block-names.ts';
+import type { PathState } from '../connector.ts';
+import { type NvmeNamespace, nguidOf, uuidOf } from './address.ts';
+
+export interface Namespace {
+  /** "nvme0n1", without the controller in it. */
+  readonly disk: string;
+  readonly nsid: number;
+  readonly uuid: string | null;
+  readonly nguid: string | null;
+  /** Where the host has several ways. */
+  readonly ana: string | null;
+}
+
+export interface Controller {
+  /** "nvme0" */
+  readonly name: string;
+  readonly nqn: string;
+  readonly state: string;
+  readonly host: string;
+  readonly port: number;
+  readonly id: string;
+  /** Seconds after which it is given up. */
+  readonly lossSeconds: string;
+  readonly namespaces: readonly Namespace[];
+}
+
+const text = async (folder: string, file: string): Promise<string> =>
+  ((await readText(join(folder, file))) ?? '').trim();
+
+async function namespaceIn(folder: string, name: string): Promise<Namespace | undefined> {
+  const match = /^(nvme\d+)(?:c\d+)?(n\d+)$/.exec(name);
+  const nsid = Number(await text(join(folder, name), 'nsid'));
+  if (match === null || !(nsid > 0)) return undefined;
+  const at = join(folder, name);
+  return {
+    disk: `${match[1]}${match[2]}`,
+    nsid,
+    uuid: uuidOf(await text(at, 'uuid')) ?? null,
+    nguid: nguidOf(await text(at, 'nguid')) ?? null,
+    ana: (await text(at, 'ana_state')) || null,
+  };
+}
+
+export async function controllers(sys: string): Promise<Controller[]> {
+  const found: Controller[] = [];
+  for (const name of (await namesIn(join(sys, 'class/nvme'))).sort()) {
+    const folder = join(sys, 'class/nvme', name);
+    const address = new URLSearchParams((await text(folder, 'address')).replaceAll(',', '&'));
+    const host = address.get('traddr');
+    if (host === null || (await text(folder, 'transport')) !== 'tcp') continue;
+    const entries = await Promise.all((await namesIn(folder)).map((entry) => namespaceIn(folder, entry)));
+    found.push({
+      name,
+      nqn: await text(folder, 'subsysnqn'),
+      state: await text(folder, 'state'),
+      host,
+      port: Number(address.get('trsvcid')),
+      id: await text(folder, 'cntlid'),
+      lossSeconds: await text(folder, 'ctrl_loss_tmo'),
+      namespaces: entries.filter((one) => one !== undefined),
+    });
+  }
+  return found;
+}
+
+export const isNamespace = (wanted: NvmeNamespace, { uuid, nguid, nsid }: Namespace): boolean =>
+  (wanted.uuid === null || wanted.uuid === uuid) &&
+  (wanted.nguid === null || wanted.nguid === nguid) &&
+  (wanted.nsid === null || wanted.nsid === nsid);
+
+export function stateOf({ state }: Controller, { ana }: Namespace): PathState {
+  if (state !== 'live') return 'failed';
+  if (ana === null || ana === 'optimized') return 'active';
+  if (ana === 'non-optimized') return 'enabled';
+  return ana === 'inaccessible' || ana === 'persistent-loss' ? 'failed' : 'unknown';
+}

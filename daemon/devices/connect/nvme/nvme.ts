@@ -1,0 +1,254 @@
+/** Namespaces of NVMe over TCP.
+ *  Promises: beside those of every connector, a controller that was there before is used and stays, as does one that shows other
+ *  namespaces; one of ours that loses its target gives up after half a minute, and its readers get an error. Several portals are
+ *  several ways to one disk, by the kernel's own multipath. */
+
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { readText } from '../../block-names.ts';
+import type {
+  Attached,
+  Built,
+  ConnectContext,
+  Connection,
+  Connector,
+  DeviceIdentity,
+  Observation,
+} from '../connector.ts';
+import { attachDenied, attachFailed, deviceFailed, deviceLeft, multipathMissing } from '../trouble.ts';
+import { formatEndpoint } from '../url-parts.ts';
+import {
+  formatNvmeUrl,
+  type NvmeNamespace,
+  nguidOf,
+  nvmeNamespace,
+  parseNvmeInfo,
+  parseNvmeUrl,
+  uuidOf,
+} from './address.ts';
+import { type Controller, controllers, isNamespace, stateOf } from './controllers.ts';
+import { hostNames } from './host-names.ts';
+
+const builtShape = z.object({
+  /** Portals to which this attachment connects; the id of the controller once it is known. */
+  made: z.array(z.object({ host: z.string(), port: z.number(), id: z.string().nullable() })).default([]),
+});
+type Made = z.infer<typeof builtShape>['made'][number];
+type Portal = NvmeNamespace['portals'][number];
+
+/** An unusual number, by which controllers of ours are known again, whichever attachment has made them. The kernel counts it in
+ *  whole delays. */
+const reconnectSeconds = 3;
+const lossSeconds = 11 * reconnectSeconds;
+const keepAliveSeconds = 5;
+const connectTimeoutMs = 20_000;
+const goneTimeoutMs = 10_000;
+
+const format = (connection: Connection): string => formatNvmeUrl(nvmeNamespace(connection));
+const lockOf = (nqn: string): string => `nvme ${nqn}`;
+const atPortal =
+  (nqn: string, { host, port }: Portal) =>
+  (one: Controller) =>
+    one.nqn === nqn && one.host === host && one.port === port;
+
+async function connect(
+  wanted: NvmeNamespace,
+  portal: Portal,
+  context: ConnectContext,
+): Promise<string | undefined> {
+  const { nqn, id } = await hostNames(context.folders.etc, wanted.hostNqn);
+  const where = [`--traddr=${portal.host}`, `--trsvcid=${portal.port}`, `--nqn=${wanted.nqn}`];
+  const limits = [
+    `--ctrl-loss-tmo=${lossSeconds}`,
+    `--reconnect-delay=${reconnectSeconds}`,
+    `--keep-alive-tmo=${keepAliveSeconds}`,
+  ];
+  const words = ['connect', '--transport=tcp', ...where, `--hostnqn=${nqn}`, `--hostid=${id}`, ...limits];
+  const { timeoutMs } = context.policy;
+  const options = { timeoutMs: Math.min(connectTimeoutMs, timeoutMs), signal: context.signal };
+  const run = await context.tools.run('nvme', words, options);
+  return run.status === 0 || /already connected/i.test(run.stderr) ? undefined : run.complaint;
+}
+
+/** Connects to the portals that have no controller yet; resolves with what was made, and why the others were not. */
+async function connectAll(wanted: NvmeNamespace, before: readonly Made[], context: ConnectContext) {
+  // Those from before are found again at their portals.
+  const made = before.filter(
+    (one) => !wanted.portals.some(({ host, port }) => one.host === host && one.port === port),
+  );
+  const troubles: string[] = [];
+  let live = 0;
+  for (const portal of wanted.portals) {
+    if (!context.policy.multipath && live > 0) break;
+    const via = formatEndpoint(portal);
+    const there = (await controllers(context.folders.sys)).find(atPortal(wanted.nqn, portal));
+    if (there !== undefined) {
+      await context.tools.run('nvme', ['ns-rescan', join(context.folders.dev, there.name)]);
+      live += 1;
+      if (there.lossSeconds === String(lossSeconds)) {
+        made.push({ ...portal, id: there.id });
+        await context.journal({ made });
+      }
+      continue;
+    }
+    context.note(`Connecting to ${via}`);
+    made.push({ ...portal, id: null });
+    await context.journal({ made });
+    const why = await connect(wanted, portal, context);
+    const now = (await controllers(context.folders.sys)).find(atPortal(wanted.nqn, portal));
+    if (why !== undefined) troubles.push(`${via}: ${why}`);
+    if (now === undefined) made.pop();
+    else made.splice(-1, 1, { ...portal, id: now.id });
+    live += now === undefined ? 0 : 1;
+    await context.journal({ made });
+  }
+  return { made, troubles };
+}
+
+/** Asked of the namespace now, over the way that the kernel takes. */
+async function identify(disk: string, { tools, probe, folders }: ConnectContext): Promise<DeviceIdentity> {
+  const device = join(folders.dev, disk);
+  const said = await tools.output('nvme', ['ns-descs', device], { timeoutMs: connectTimeoutMs });
+  const names = [...said.matchAll(/"?\b(uuid|nguid|eui64)\b"?\s*:\s*"?([0-9a-fA-F-]+)/g)].flatMap(
+    ([, kind, value = '']) => {
+      const uuid = kind === 'uuid' ? uuidOf(value) : undefined;
+      const nguid = kind === 'nguid' ? nguidOf(value) : undefined;
+      const eui =
+        kind === 'eui64' && /^[0-9a-f]{16}$/i.test(value) && !/^0+$/.test(value)
+          ? value.toLowerCase()
+          : undefined;
+      if (uuid !== undefined) return [`uuid.${uuid}`];
+      if (nguid !== undefined) return [`nguid.${nguid}`];
+      return eui === undefined ? [] : [`eui.${eui}`];
+    },
+  );
+  return { names: names.sort(), serial: null, ...(await probe.size(device)) };
+}
+
+async function look(wanted: NvmeNamespace, context: ConnectContext): Promise<Observation | undefined> {
+  const ways = (await controllers(context.folders.sys)).filter(
+    (one) => one.nqn === wanted.nqn && wanted.portals.some((portal) => atPortal(wanted.nqn, portal)(one)),
+  );
+  const seen = ways.flatMap((way) =>
+    way.namespaces.filter((one) => isNamespace(wanted, one)).map((namespace) => ({ way, namespace })),
+  );
+  const disks = new Set(seen.map(({ namespace }) => namespace.disk));
+  const [disk, ...others] = disks;
+  if (disk === undefined) return undefined;
+  if (others.length > 0)
+    throw deviceFailed(formatNvmeUrl(wanted), `its portals lead to several disks: ${[...disks].join(', ')}`);
+  const number = ((await readText(join(context.folders.sys, 'block', disk, 'dev'))) ?? '').trim();
+  if (number === '') return undefined;
+  const identity = await identify(disk, context);
+  const paths = seen.map(({ way, namespace }) => ({
+    device: join(context.folders.dev, way.name),
+    number: null,
+    via: `${formatEndpoint(way)} ${wanted.nqn} namespace ${namespace.nsid}`,
+    state: stateOf(way, namespace),
+    identity: null,
+  }));
+  return { device: join(context.folders.dev, disk), number, identity, paths, map: null };
+}
+
+async function waitFor(wanted: NvmeNamespace, context: ConnectContext): Promise<Observation | undefined> {
+  const until = performance.now() + context.policy.timeoutMs;
+  for (let attempt = 0; ; attempt += 1) {
+    context.signal.throwIfAborted();
+    const found = await look(wanted, context);
+    if (found !== undefined || attempt > context.policy.scanAttempts || performance.now() > until)
+      return found;
+    context.note('Waiting for the namespace');
+    await sleep(500 * 2 ** Math.min(attempt, 4));
+  }
+}
+
+async function attachWith(
+  wanted: NvmeNamespace,
+  before: readonly Made[],
+  context: ConnectContext,
+): Promise<Attached> {
+  const what = formatNvmeUrl(wanted);
+  const { multipath, enforceMultipath, pathsMin } = context.policy;
+  const native = await readText(join(context.folders.sys, 'module/nvme_core/parameters/multipath'));
+  if (multipath && enforceMultipath && native?.trim() === 'N')
+    throw multipathMissing(what, 'the kernel has no multipath for NVMe (nvme_core.multipath=N)');
+  const { made, troubles } = await context.alone(lockOf(wanted.nqn), () =>
+    connectAll(wanted, before, context),
+  );
+  const found = await waitFor(wanted, context);
+  if (found === undefined) {
+    const why =
+      troubles.length > 0 ? troubles.join('; ') : 'the subsystem shows no such namespace to this host';
+    throw /denied|not permitted|auth/i.test(why) ? attachDenied(what, why) : attachFailed(what, why);
+  }
+  const working = found.paths.filter(({ state }) => state === 'active' || state === 'enabled').length;
+  if (working < pathsMin)
+    throw attachFailed(
+      what,
+      `${working} of its paths work, not ${pathsMin}: ${troubles.join('; ') || 'see their states'}`,
+    );
+  return { ...found, built: { made } };
+}
+
+const attach = (connection: Connection, context: ConnectContext): Promise<Attached> =>
+  attachWith(nvmeNamespace(connection), [], context);
+
+async function observe(connection: Connection, _built: Built, context: ConnectContext): Promise<Observation> {
+  const found = await look(nvmeNamespace(connection), context);
+  if (found === undefined) throw deviceFailed(format(connection), 'its controllers show no such namespace');
+  return found;
+}
+
+const rescan = (connection: Connection, built: Built, context: ConnectContext): Promise<Attached> =>
+  attachWith(nvmeNamespace(connection), builtShape.parse(built).made, context);
+
+/** Resolves with what is left of one portal. */
+async function letGo(wanted: NvmeNamespace, made: Made, context: ConnectContext): Promise<string[]> {
+  const found = async () =>
+    (await controllers(context.folders.sys)).find(
+      (one) =>
+        atPortal(wanted.nqn, made)(one) &&
+        one.lossSeconds === String(lossSeconds) &&
+        (made.id === null || made.id === one.id),
+    );
+  const there = await found();
+  if (there === undefined) return [];
+  if (there.namespaces.some((namespace) => !isNamespace(wanted, namespace))) {
+    context.note(`Leaving the controller at ${formatEndpoint(made)}: it shows other namespaces`);
+    return [];
+  }
+  await context.tools.run('nvme', ['disconnect', `--device=${there.name}`], { timeoutMs: connectTimeoutMs });
+  for (const until = performance.now() + goneTimeoutMs; performance.now() < until; await sleep(100))
+    if ((await found()) === undefined) return [];
+  return [`controller "${there.name}"`];
+}
+
+async function detach(connection: Connection, built: Built, context: ConnectContext): Promise<void> {
+  const wanted = nvmeNamespace(connection);
+  const { made } = builtShape.parse(built);
+  const left = await context.alone(lockOf(wanted.nqn), async () => {
+    const found = await look(wanted, context).catch(() => undefined);
+    if (found !== undefined) await context.probe.flush(found.device).catch(() => undefined);
+    const all: string[] = [];
+    for (const one of made) all.push(...(await letGo(wanted, one, context)));
+    return all;
+  });
+  if (left.length > 0) throw deviceLeft(format(connection), left, `there is still ${left.join(', ')}`);
+}
+
+export const nvme: Connector = {
+  kind: 'nvme',
+  driverTypes: ['nvmeof', 'nvme'],
+  summary: 'A namespace of NVMe over TCP, by one or more portals, named by ?uuid=, ?nguid= or ?nsid=',
+  example: 'nvme://10.0.0.2,10.0.1.2/nqn.2026-01.example:disk?uuid=6001405a-3c1f-4f0b-9d2e-0f1c5a7b9e11',
+  needs: ['nvme-cli'],
+  parseUrl: parseNvmeUrl,
+  parseInfo: parseNvmeInfo,
+  format,
+  key: format,
+  attach,
+  observe,
+  rescan,
+  detach,
+};

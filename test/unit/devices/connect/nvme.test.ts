@@ -1,0 +1,143 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { nvmeNamespace } from '../../../../daemon/devices/connect/nvme/address.ts';
+import { controllers, isNamespace, stateOf } from '../../../../daemon/devices/connect/nvme/controllers.ts';
+import { hostNames } from '../../../../daemon/devices/connect/nvme/host-names.ts';
+import { nvme } from '../../../../daemon/devices/connect/nvme/nvme.ts';
+import { folderForTest } from '../../../support/devices.ts';
+
+const nqn = 'nqn.2026-01.example:disk';
+const uuid = '6001405a-3c1f-4f0b-9d2e-0f1c5a7b9e11';
+const nguid = '6001405a3c1f4f0b9d2e0f1c5a7b9e11';
+const namespace = (more: object) => ({
+  nqn,
+  portals: [{ host: '10.0.0.2', port: 4420 }],
+  uuid: null,
+  nguid: null,
+  nsid: null,
+  hostNqn: null,
+  ...more,
+});
+
+test.each([
+  [`nvme://10.0.0.2/${nqn}?uuid=${uuid.toUpperCase()}`, namespace({ uuid })],
+  [`nvme://10.0.0.2/${nqn}?nguid=${nguid}`, namespace({ nguid })],
+  [
+    `nvme://10.0.0.2:4420/${nqn}?nsid=3&hostnqn=nqn.2026-01.h:x`,
+    namespace({ nsid: 3, hostNqn: 'nqn.2026-01.h:x' }),
+  ],
+  [
+    `nvme://10.0.0.2,[fe80::1]:4421/${nqn}?nsid=1`,
+    namespace({
+      nsid: 1,
+      portals: [
+        { host: '10.0.0.2', port: 4420 },
+        { host: 'fe80::1', port: 4421 },
+      ],
+    }),
+  ],
+])('%s is read, and written back to the same namespace', (text, connection) => {
+  expect(nvme.parseUrl(text)).toEqual(connection);
+  expect(nvme.parseUrl(nvme.format(connection))).toEqual(connection);
+});
+
+test.each([
+  [`nvme://10.0.0.2/${nqn}`, /needs a uuid, nguid or nsid/],
+  [`nvme://array/${nqn}?nsid=1`, /no IP address/],
+  ['nvme://10.0.0.2/disk?nsid=1', /no NQN/],
+  [`nvme://10.0.0.2/${nqn}?uuid=00000000-0000-0000-0000-000000000000`, /UUID or NGUID is none/],
+  [`nvme://10.0.0.2/${nqn}?nsid=0`, /number of its namespace/],
+  [`nvme://10.0.0.2/${nqn}?nsid=1&dev=x`, /it may have/],
+])('%s is refused', (text, why) => {
+  expect(() => nvme.parseUrl(text)).toThrow(why);
+});
+
+const parse = (data: unknown) => nvme.parseInfo(data, { driverType: 'nvmeof' });
+
+test('what the drivers of Cinder give, of both kinds, is taken unchanged', () => {
+  const old = {
+    target_portal: '10.0.0.2',
+    target_port: '4420',
+    nqn,
+    transport_type: 'tcp',
+    ns_id: 7,
+    volume_nguid: nguid,
+  };
+  expect(parse({ ...old, host_nqn: 'nqn.2026-01.h:x' })).toEqual(
+    namespace({ nguid, nsid: 7, hostNqn: 'nqn.2026-01.h:x' }),
+  );
+  const portals = [
+    ['10.0.0.2', 4420, 'tcp'],
+    ['10.0.1.2', '4420', 'RoCEv2'],
+  ];
+  expect(parse({ target_nqn: nqn, vol_uuid: uuid, portals, ns_id: null })).toEqual(namespace({ uuid }));
+});
+
+test.each([
+  [{ target_nqn: nqn, vol_uuid: null, portals: [['10.0.0.2', 4420, 'tcp']] }, /needs a uuid/],
+  [
+    { target_nqn: nqn, vol_uuid: uuid, portals: [['10.0.0.2', 4420, 'rdma']] },
+    /none of its portals is over TCP/,
+  ],
+  [{ target_nqn: nqn, vol_uuid: uuid, portals: [['10.0.0.2', 99999, 'tcp']] }, /no port/],
+  [{ target_nqn: `${nqn} -x`, vol_uuid: uuid, portals: [['10.0.0.2', 4420, 'tcp']] }, /no NQN/],
+  [{ vol_uuid: uuid, alias: 'a', volume_replicas: [] }, /neither/],
+])('connection_info %j is refused', (data, why) => {
+  expect(() => parse(data)).toThrow(why);
+});
+
+test('a namespace is found in the folders of its controllers, whatever the numbers in names', async () => {
+  const sys = folderForTest();
+  const write = (folder: string, files: Readonly<Record<string, string>>): void => {
+    mkdirSync(join(sys, 'class/nvme', folder), { recursive: true });
+    for (const [name, text] of Object.entries(files))
+      writeFileSync(join(sys, 'class/nvme', folder, name), `${text}\n`);
+  };
+  const ends = { transport: 'tcp', subsysnqn: nqn, cntlid: '2', ctrl_loss_tmo: '31' };
+  write('nvme0', { transport: 'pcie', address: '0000:01:00.0', state: 'live' });
+  write('nvme4', { ...ends, address: 'traddr=10.0.0.2,trsvcid=4420,src_addr=10.0.0.1', state: 'live' });
+  write('nvme4/nvme3c4n9', { nsid: '2', uuid, ana_state: 'non-optimized' });
+  write('nvme4/hwmon1', {});
+  write('nvme5', { ...ends, address: 'traddr=10.0.1.2,trsvcid=4420', state: 'connecting' });
+  write('nvme5/nvme3c5n9', {
+    nsid: '2',
+    uuid,
+    nguid: '00000000-0000-0000-0000-000000000000',
+    ana_state: 'optimized',
+  });
+  const found = await controllers(sys);
+  expect(found.map(({ name, host, port }) => `${name} ${host} ${port}`)).toEqual([
+    'nvme4 10.0.0.2 4420',
+    'nvme5 10.0.1.2 4420',
+  ]);
+  const states = found.flatMap((one) =>
+    one.namespaces.map((space) => `${space.disk} ${stateOf(one, space)}`),
+  );
+  expect(states).toEqual(['nvme3n9 enabled', 'nvme3n9 failed']);
+  const [space] = found[0]?.namespaces ?? [];
+  if (space === undefined) throw new Error('no namespace');
+  const wanted = (more: object) => nvmeNamespace(namespace(more));
+  expect(isNamespace(wanted({ uuid }), space)).toBe(true);
+  expect(isNamespace(wanted({ uuid, nsid: 3 }), space)).toBe(false);
+  expect(isNamespace(wanted({ nguid }), space)).toBe(false);
+});
+
+test('the host has the same names every time, and never those of no host', async () => {
+  const etc = folderForTest();
+  mkdirSync(join(etc, 'nvme'));
+  writeFileSync(join(etc, 'machine-id'), '0123456789abcdef0123456789abcdef\n');
+  const made = await hostNames(etc, null);
+  expect(await hostNames(etc, null)).toEqual(made);
+  expect(made.nqn).toBe(`nqn.2014-08.org.nvmexpress:uuid:${made.id}`);
+  writeFileSync(
+    join(etc, 'nvme/hostnqn'),
+    'nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000000\n',
+  );
+  writeFileSync(join(etc, 'nvme/hostid'), '00000000-0000-0000-0000-000000000000\n');
+  expect(await hostNames(etc, null)).toEqual(made);
+  writeFileSync(join(etc, 'nvme/hostnqn'), `nqn.2014-08.org.nvmexpress:uuid:${uuid}\n`);
+  writeFileSync(join(etc, 'nvme/hostid'), `${uuid}\n`);
+  expect(await hostNames(etc, null)).toEqual({ nqn: `nqn.2014-08.org.nvmexpress:uuid:${uuid}`, id: uuid });
+  expect((await hostNames(etc, 'nqn.2026-01.h:x')).nqn).toBe('nqn.2026-01.h:x');
+});

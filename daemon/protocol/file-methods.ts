@@ -11,7 +11,7 @@ const fileReference = {
   backup: shape.reference,
   path: shape.path.default('/'),
   node: z.int().min(0).optional().describe('number of the file, in place of its path'),
-  partition: z.int().min(1).max(128).optional(),
+  partition: shape.partition.optional(),
   logical_volume: z
     .string()
     .max(300)

@@ -188,7 +188,7 @@ export const methods = {
     params: z.strictObject({
       backup: shape.reference,
       directory: shape.path,
-      partition: z.int().min(1).max(255).optional(),
+      partition: shape.partition.optional(),
       /** Mounted by the kernel of this host, for administrators; else the files are read by a process without rights. */
       kernel: z.boolean().default(false),
       /** Goes with the daemon, and is not made again by its next start. */

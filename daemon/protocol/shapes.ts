@@ -2,9 +2,16 @@
  *  safe as one. */
 
 import { z } from 'zod';
-import { changedExtentsMax, connectionInfoBytesMax, propertiesBytesMax } from '../base/limits.ts';
+import {
+  changedExtentsMax,
+  connectionInfoBytesMax,
+  partitionsMax,
+  propertiesBytesMax,
+} from '../base/limits.ts';
 
 export const id = z.uuid();
+/** As Linux numbers them. */
+export const partition = z.int().min(1).max(partitionsMax);
 export const reference = z.string().min(1).max(255).describe('id or name');
 export const name = z
   .string()

@@ -1,4 +1,4 @@
 /** The table of faults, for whoever speaks the protocol: the client takes exit statuses and hints from here and nowhere
  *  else. Knows nothing beyond what base has. */
 
-export { Fault, type FaultCode, faults, isFaultCode, toFault } from '../base/faults.ts';
+export { errnoOf, Fault, type FaultCode, faults, isFaultCode, toFault } from '../base/faults.ts';

@@ -81,6 +81,14 @@ test('files of two points in time are listed, copied, found and compared', { tim
   expect(await ctl('file', 'get', 'first', '/large')).toMatchObject({ status: 0 });
   expect(readFileSync(join(here, 'large')).equals(readFileSync(join(before, 'large')))).toBe(true);
   expect(await ctl('file', 'get', 'first', '/large')).toMatchObject({ status: 73 });
+  for (const [where, why] of [
+    ['none/x', 'there is no such folder'],
+    ['.', 'it is a folder'],
+  ] as const) {
+    const refused = await ctl('file', 'get', 'first', '/etc/hosts', '--force', '-o', where);
+    expect(refused).toMatchObject({ status: 73, stdout: '' });
+    expect(refused.stderr).toContain(`Cannot write "${where}": ${why}`);
+  }
   expect(await ctl('file', 'get', 'first', '/sparse')).toMatchObject({ status: 0 });
   expect(readFileSync(join(here, 'sparse')).equals(readFileSync(join(before, 'sparse')))).toBe(true);
   expect(statSync(join(here, 'sparse')).blocks * 512).toBeLessThan(MiB);

@@ -6,7 +6,7 @@ import { open, rename, rm, stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
-import { Fault } from '../../../daemon/protocol/faults.ts';
+import { errnoOf, Fault } from '../../../daemon/protocol/faults.ts';
 import { writeTar } from '../../files/tar-stream.ts';
 import { type Place, readPieces, showFile, withZeros } from '../../files/walk.ts';
 import { bytesText } from '../../output/units.ts';
@@ -53,7 +53,9 @@ export function addFileGet(noun: Command): void {
           else await writeAll(place, found, process.stdout);
           return;
         }
-        if (options.force !== true && (await stat(output).catch(() => undefined)) !== undefined)
+        const there = await stat(output).catch(() => undefined);
+        if (there?.isDirectory() === true) throw unusable(output, 'it is a folder');
+        if (options.force !== true && there !== undefined)
           throw new Fault('TARGET_EXISTS', `Cannot write "${output}": it exists`);
         const copied = await toFile(output, isFolder, place, found, base);
         session.note(`Copied "${path}" to "${output}": ${bytesText(copied)}`);
@@ -79,9 +81,34 @@ async function toFile(
     await rename(temporary, output);
     return copied;
   } catch (thrown) {
-    await rm(temporary, { force: true });
-    throw thrown;
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw cannotWrite(output, thrown);
   }
+}
+
+const whyNot: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such folder',
+  ENOTDIR: 'there is no such folder',
+  EACCES: 'not permitted',
+  EPERM: 'not permitted',
+  EROFS: 'the file system is read-only',
+  ENAMETOOLONG: 'the name is too long',
+};
+const full: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+const hint = 'Name another place with -o';
+
+const unusable = (output: string, why: string, cause?: unknown): Fault =>
+  new Fault('TARGET_UNUSABLE', `Cannot write "${output}": ${why}`, { hint, cause });
+
+/** Everything else is no matter of the target, and stays what it is. */
+function cannotWrite(output: string, thrown: unknown): unknown {
+  const errno = errnoOf(thrown) ?? '';
+  const why = whyNot[errno];
+  if (why !== undefined) return unusable(output, why, thrown);
+  if (!full.has(errno)) return thrown;
+  const said = `Cannot write "${output}": there is no room`;
+  return new Fault('TARGET_WRITE_FAILED', said, { hint, cause: thrown });
 }
 
 async function folderTo(temporary: string, place: Place, found: Found, base: string): Promise<number> {

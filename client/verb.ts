@@ -29,7 +29,7 @@ const exitsOfEveryCall: readonly ExitStatus[] = [...exitsOfEveryVerb, 69, 76, 77
 export interface VerbHelp {
   /** One sentence without a full stop. */
   readonly summary: string;
-  /** What a newcomer must know besides. */
+  /** What a newcomer must know besides. Its lines are folded anew to the width of the terminal. */
   readonly details?: string;
   readonly examples: readonly string[];
   /** Exit statuses beside those of every call. */
@@ -40,7 +40,10 @@ export interface VerbHelp {
 
 /** Adds the verb `name` under `noun`; the caller adds arguments, options and the action. */
 export function verb(noun: Command, name: string, help: VerbHelp): Command {
-  const description = help.details === undefined ? `${help.summary}.` : `${help.summary}.\n\n${help.details}`;
+  const description =
+    help.details === undefined
+      ? `${help.summary}.`
+      : `${help.summary}.\n\n${help.details.replaceAll('\n', ' ')}`;
   return noun
     .command(name)
     .summary(help.summary)

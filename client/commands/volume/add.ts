@@ -22,6 +22,8 @@ export function addVolumeAdd(noun: Command): void {
     examples: [
       'basaltctl volume add web /srv/images/web.img',
       'basaltctl volume add database /dev/vg0/db',
+      'basaltctl volume add disk1 nbd://10.0.0.5/disk1',
+      'basaltctl volume add shop @connection_info.json',
       'openstack volume attachment show ID -f json | basaltctl volume add shop @-',
     ],
     exits: [65, 66, 73, 74, 75, 77, 78],

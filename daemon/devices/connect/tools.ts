@@ -56,7 +56,7 @@ async function find(program: string): Promise<string | undefined> {
   return undefined;
 }
 
-const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+const lastLine = (text: string): string => text.trim().split('\n').at(-1)?.trim() ?? '';
 
 function start(path: string, words: readonly string[], options: ToolOptions): Promise<ToolRun> {
   const { timeoutMs = defaultTimeoutMs, signal, input = '' } = options;

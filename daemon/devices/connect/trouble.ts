@@ -5,6 +5,10 @@ import { Fault } from '../../base/faults.ts';
 export const attachFailed = (what: string, why: string, details?: Readonly<Record<string, unknown>>): Fault =>
   new Fault('ATTACH_FAILED', `Cannot attach "${what}": ${why}`, details === undefined ? {} : { details });
 
+/** Where more is known of the remedy than that something is wrong with the storage or the way to it. */
+export const attachRefused = (what: string, why: string, hint: string): Fault =>
+  new Fault('ATTACH_FAILED', `Cannot attach "${what}": ${why}`, { hint });
+
 export const attachDenied = (what: string, why: string): Fault =>
   new Fault('ATTACH_DENIED', `Cannot attach "${what}": ${why}`);
 

@@ -80,6 +80,12 @@ function pathsOf(data: Readonly<Record<string, unknown>>, addressing: string): P
     (iqns.length !== all.length || luns?.length !== all.length)
   )
     throw refuse('the connection_info', 'its target_portals, target_iqns and target_luns differ in length');
+  const [first] = all;
+  if (first?.portal === undefined || first.iqn === undefined)
+    throw refuse(
+      'the connection_info',
+      `it has no ${first?.portal === undefined ? 'target_portal' : 'target_iqn'}`,
+    );
   return all.map(({ portal, iqn, lun }) => ({
     portal: readPortal(String(portal)),
     iqn: readIqn(String(iqn)),

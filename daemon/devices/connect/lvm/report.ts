@@ -72,11 +72,17 @@ export async function outputOf(tools: Tools, program: string, words: readonly st
     if (ended.status === 0) return ended.stdout;
     const crashed = ended.status === 139 || (ended.status === null && !ended.timedOut);
     if (crashed && crashes < crashesMax) continue;
-    const { status, stdout, stderr, complaint } = ended;
-    throw new Fault('TOOL_FAILED', `"${program}" failed: ${complaint}`, {
+    const { status, stdout, stderr } = ended;
+    throw new Fault('TOOL_FAILED', `"${program}" failed: ${reasonOf(stderr) ?? ended.complaint}`, {
       details: { program, words, status, stdout, stderr },
     });
   }
+}
+
+/** LVM gives the reason first, and last what it could not do for that. */
+function reasonOf(stderr: string): string | undefined {
+  const lines = stderr.split('\n').map((line) => line.trim());
+  return lines.find((line) => line !== '' && !/^(WARNING:|File descriptor )/.test(line));
 }
 
 function parsed(text: string): unknown {

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { volumeBytesMax } from '../../../base/limits.ts';
 import type { ConnectContext } from '../connector.ts';
-import { attachFailed } from '../trouble.ts';
+import { attachFailed, attachRefused } from '../trouble.ts';
 
 const answer = z.object({
   exports: z
@@ -41,7 +41,10 @@ export async function askNbd(
 ): Promise<NbdExport> {
   const timeoutMs = Math.min(askTimeoutMs, policy.timeoutMs);
   const run = await tools.run('nbdinfo', ['--json', url], { timeoutMs, signal });
-  if (run.timedOut) throw attachFailed(url, `the server does not answer within ${timeoutMs / 1000} s`);
+  if (run.timedOut) {
+    const hint = 'Check the network to it, and that it takes two connections at a time (qemu-nbd --shared=2)';
+    throw attachRefused(url, `the server does not answer within ${timeoutMs / 1000} s`, hint);
+  }
   if (run.status !== 0) throw attachFailed(url, nbdComplaint(run.stderr), { said: run.stderr });
   let said: unknown;
   try {

@@ -7,7 +7,7 @@ import { Fault } from '../../../base/faults.ts';
 import { type BridgeBuilt, bridgeShape, bridgeSize, closeBridge, openBridge } from '../bridge/bridge.ts';
 import type { StallLimits } from '../bridge/stall-watch.ts';
 import type { Attached, Built, ConnectContext, Connection, Connector, Observation } from '../connector.ts';
-import { attachFailed, deviceFailed } from '../trouble.ts';
+import { attachFailed, attachRefused, deviceFailed } from '../trouble.ts';
 import { formatNbdUrl, nbdAddress, nbdNode, parseNbdUrl } from './address.ts';
 import { askNbd, type NbdExport } from './ask.ts';
 
@@ -31,7 +31,12 @@ async function attach(
   context.note(`Asking the server of "${url}"`);
   const said = await askNbd(url, context);
   if (said.sizeBytes === 0) throw attachFailed(url, 'it has no bytes');
-  if (writable && said.readOnly) throw attachFailed(url, 'its server lets nobody write to it');
+  if (writable && said.readOnly)
+    throw attachRefused(
+      url,
+      'its server lets nobody write to it',
+      'To read it only: basaltctl device attach --read-only; to restore to it, export it for writing',
+    );
   const { sizeBytes, ...bridge } = await openBridge({
     what: url,
     source: { node: nbdNode(nbdAddress(connection)), uri: url, writable },

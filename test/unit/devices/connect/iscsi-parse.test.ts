@@ -91,6 +91,8 @@ test('the lists of a connection_info belong together position by position', () =
   expect(parse({ ...data, target_luns: undefined }).portals.map(({ lun }) => lun)).toEqual([1, 1]);
   expect(() => parse({ ...data, target_luns: [1] })).toThrow('differ in length');
   expect(() => parse({ ...data, target_iqns: [iqn] })).toThrow('differ in length');
+  expect(() => parse({ target_lun: 1 })).toThrow('it has no target_portal');
+  expect(() => parse({ target_portal: '10.0.0.2', target_lun: 1 })).toThrow('it has no target_iqn');
 });
 
 test('a portal that is named twice is one path, and there are no more than 32', () => {

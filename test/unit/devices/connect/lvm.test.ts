@@ -154,6 +154,20 @@ describe('lvs', () => {
     expect(failing.words).toHaveLength(1);
   });
 
+  test('that fails is told of with the reason, which it prints first', async () => {
+    const stderr =
+      '  WARNING: VG vg1 was last updated\n  Volume group "vg0" not found\n  Cannot process volume group vg0\n';
+    const ended = {
+      status: 5,
+      stdout: '',
+      stderr,
+      timedOut: false,
+      complaint: 'Cannot process volume group vg0',
+    };
+    const failing = { ...tools().tools, run: () => Promise.resolve(ended) };
+    await expect(findVolume(failing, name)).rejects.toThrow('"lvs" failed: Volume group "vg0" not found');
+  });
+
   test.each(['', '{', '{"report":[]}', report({ lv_name: 'shop' }), report({ ...row, lv_size: 'big' })])(
     'that prints %s is not believed',
     async (text) => {

@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
 import { bridgeWords } from '../../../../daemon/devices/connect/bridge/programs.ts';
+import type { AttachPolicy } from '../../../../daemon/devices/connect/connector.ts';
 import { nbdNode } from '../../../../daemon/devices/connect/nbd/address.ts';
-import { nbdComplaint } from '../../../../daemon/devices/connect/nbd/ask.ts';
+import { askNbd, nbdComplaint } from '../../../../daemon/devices/connect/nbd/ask.ts';
 import { nbdConnector } from '../../../../daemon/devices/connect/nbd/nbd.ts';
+import type { Tools } from '../../../../daemon/devices/connect/tools.ts';
 
 const nbd = nbdConnector();
 
@@ -74,4 +76,20 @@ test('a source is shown in a way that can not write, by either program', () => {
   });
   const image = bridgeWords('nbdfuse', { node: { driver: 'qcow2' }, writable: false }, '/f');
   expect(image).toEqual(['-r', '/f', '[', 'qemu-nbd', '-r', 'json:{"driver":"qcow2"}', ']']);
+});
+
+test('a server that keeps us waiting is told of with what may be the reason', async () => {
+  const silent = { status: null, stdout: '', stderr: '', timedOut: true, complaint: '' };
+  const tools: Tools = {
+    run: () => Promise.resolve(silent),
+    output: () => Promise.reject(new Error('not asked for')),
+    find: () => Promise.resolve(undefined),
+  };
+  const { signal } = new AbortController();
+  const policy = { timeoutMs: 5000 } as AttachPolicy;
+  await expect(askNbd('nbd://h/x', { tools, policy, signal })).rejects.toMatchObject({
+    code: 'ATTACH_FAILED',
+    message: 'Cannot attach "nbd://h/x": the server does not answer within 5 s',
+    hint: expect.stringContaining('--shared=2'),
+  });
 });

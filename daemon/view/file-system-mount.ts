@@ -8,7 +8,7 @@
 
 import { realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
-import { Fault } from '../base/faults.ts';
+import { errnoOf, Fault } from '../base/faults.ts';
 import { loopGoneTimeoutMs } from '../base/limits.ts';
 import { mountedAt, readMountTable } from '../base/mount-table.ts';
 import { isWithin } from '../base/paths.ts';
@@ -87,6 +87,7 @@ export async function mountFileSystem(wish: MountWish): Promise<FileSystemMount>
 export async function checkMountPoint(directory: string, forbidden: readonly string[]): Promise<string> {
   if (!isAbsolute(directory)) throw unusable(directory, 'the path is not absolute');
   const path = await realpath(directory).catch((thrown: unknown) => {
+    if (errnoOf(thrown) === 'ENOENT') throw unusable(directory, 'there is no such folder');
     throw unusable(directory, thrown instanceof Error ? thrown.message : String(thrown));
   });
   for (const folder of forbidden) {

@@ -231,6 +231,8 @@ test('a folder that can not be mounted on is refused', async () => {
     codes.push((await faultOf(mountAt(imagePath, null, directory))).code);
   }
   expect(codes).toEqual(Array.from({ length: 6 }, () => 'MOUNT_POINT_UNUSABLE'));
+  const { message } = await faultOf(mountAt(imagePath, null, join(folder, 'missing')));
+  expect(message).toBe(`Cannot mount at "${join(folder, 'missing')}": there is no such folder`);
   expect(await findLoops((loop) => loop === imagePath)).toEqual([mount.loop_device]);
 });
 

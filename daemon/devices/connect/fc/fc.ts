@@ -7,8 +7,17 @@ import { join } from 'node:path';
 import type { Attached, ConnectContext, Connection, Connector, Json } from '../connector.ts';
 import { assemble, type Wanted } from '../scsi/assemble.ts';
 import { bring, isReached, type Outcome } from '../scsi/bring.ts';
-import { bootId, type JsonMap, Ledger, readScsiBuilt, type ScsiBuilt, textOf } from '../scsi/built.ts';
-import { addressesOf, addressText, diskAt } from '../scsi/disks.ts';
+import {
+  bootId,
+  type JsonMap,
+  Ledger,
+  readScsiBuilt,
+  type ScsiBuilt,
+  textOf,
+  type WayBuilt,
+} from '../scsi/built.ts';
+import { addressesOf, addressText, diskAt, isThere, type ScsiDisk } from '../scsi/disks.ts';
+import { holdersOn, usersOf } from '../scsi/holders.ts';
 import { release, type WayOf } from '../scsi/release.ts';
 import { removeDisk } from '../scsi/remove.ts';
 import { type Scene, sceneOf } from '../scsi/scene.ts';
@@ -28,16 +37,17 @@ const viaOf = ({ initiator, wwpn, lun }: Pair): string => `${initiator} to ${wwp
 const placeOf = ({ initiator, wwpn, lun }: Pair): JsonMap => ({ initiator, wwpn, lun });
 const numberOf = (value: Json | undefined): number => (typeof value === 'number' ? value : -1);
 
-/** Hosts are numbered anew by every load of a driver: ours are told by their names. */
+/** Hosts are numbered anew by every load of a driver: ours are told by their names. `alsoLost`: disks stand behind a port that has left
+ *  the fabric for a while, and work again when it returns. */
 const wayTo =
-  (scene: Scene): WayOf =>
+  (scene: Scene, alsoLost = false): WayOf =>
   ({ place, via }) => ({
     via,
     address: async () => {
       const { folders } = scene.context;
       const ports = await hostPorts(folders);
       const own = ports.find(({ wwpn }) => wwpn === textOf(place['initiator']));
-      const port = own && (await targetPort(folders, own.host, textOf(place['wwpn'])));
+      const port = own && (await targetPort(folders, own.host, textOf(place['wwpn']), alsoLost));
       return port === undefined ? undefined : { ...port, lun: numberOf(place['lun']) };
     },
   });
@@ -50,6 +60,20 @@ function pairsOf(ports: readonly HostPort[], { targets }: FcConnection): Pair[] 
   );
 }
 
+const isUsed = async (scene: Scene, { folder }: ScsiDisk): Promise<boolean> =>
+  (await holdersOn(scene, folder)).length > 0 || (await usersOf(scene, folder)).length > 0;
+
+/** A disk that was there and did not answer is somebody else's still. */
+async function wayBefore(scene: Scene, ledger: Ledger<ScsiBuilt>, pair: Pair): Promise<WayBuilt> {
+  const [place, via] = [placeOf(pair), viaOf(pair)];
+  const known = ledger.value.ways.find((one) => one.via === via);
+  if (known !== undefined) return known;
+  const way = { place, via, made: true, sequence: null };
+  const address = await wayTo(scene, true)(way).address();
+  const there = address !== undefined && (await isThere(scene.context.folders, address));
+  return { ...way, made: !there };
+}
+
 /** Every target of our ports is asked for the number; units that come in with it and are not of this volume are taken away again. What
  *  will appear of it is in the journal before. */
 async function scanAll(
@@ -60,11 +84,12 @@ async function scanAll(
 ): Promise<void> {
   const { context } = scene;
   const { folders, probe } = context;
-  const ways = pairs.map((pair) => ({ place: placeOf(pair), via: viaOf(pair), made: true, sequence: null }));
+  const ways = await Promise.all(pairs.map((pair) => wayBefore(scene, ledger, pair)));
   await ledger.change((value) => ({ ...value, ways }));
+  const numbers = new Set(pairs.map((pair) => pair.lun));
   for (const { host } of ports) {
     const before = new Set((await addressesOf(folders, host)).map(addressText));
-    for (const lun of new Set(pairs.map((pair) => pair.lun))) {
+    for (const lun of numbers) {
       context.note(`host${host}: scanning all targets for unit ${lun}`);
       await probe.order(join(folders.sys, 'class/scsi_host', `host${host}`, 'scan'), `- - ${lun}`);
     }
@@ -72,7 +97,10 @@ async function scanAll(
     const own = new Set(wanted.flatMap((address) => (address === undefined ? [] : [addressText(address)])));
     for (const address of await addressesOf(folders, host)) {
       if (before.has(addressText(address)) || own.has(addressText(address))) continue;
+      // What another agent has brought in meanwhile is his.
+      if (!numbers.has(address.lun)) continue;
       const disk = await diskAt(folders, address);
+      if (disk !== undefined && (await isUsed(scene, disk))) continue;
       context.note(`${addressText(address)} came in with the scan, and is taken away`);
       if (disk !== undefined) await removeDisk(scene, disk);
     }
@@ -157,6 +185,6 @@ export const fc: Connector = {
   },
   detach: (connection, built, context) => {
     const scene = sceneOf(context, format(connection));
-    return release(scene, readScsiBuilt(built), wayTo(scene));
+    return release(scene, readScsiBuilt(built), wayTo(scene, true));
   },
 };

@@ -35,14 +35,19 @@ export async function hostPorts({ sys }: SystemFolders): Promise<HostPort[]> {
 }
 
 /** A remote port without a target number is known to the fabric, and no target (any more). */
-async function remotePort(sys: string, host: number, wwpn: string): Promise<TargetPort | undefined> {
+async function remotePort(
+  sys: string,
+  host: number,
+  wwpn: string,
+  alsoLost: boolean,
+): Promise<TargetPort | undefined> {
   const folder = join(sys, 'class/fc_remote_ports');
   for (const name of await namesIn(folder)) {
     const [, own, channel] = /^rport-(\d+):(\d+)-\d+$/.exec(name) ?? [];
     if (Number(own) !== host || (await wwpnIn(join(folder, name, 'port_name'))) !== wwpn) continue;
     const target = Number((await readText(join(folder, name, 'scsi_target_id'))) ?? -1);
     const online = ((await readText(join(folder, name, 'port_state'))) ?? 'Online') === 'Online';
-    if (target >= 0 && online) return { host, channel: Number(channel), target };
+    if (target >= 0 && (online || alsoLost)) return { host, channel: Number(channel), target };
   }
   return undefined;
 }
@@ -57,14 +62,15 @@ async function transportTarget(sys: string, host: number, wwpn: string): Promise
   return undefined;
 }
 
-/** Where one of our ports sees a port of a storage. */
+/** Where one of our ports sees a port of a storage. `alsoLost`: or saw it, as long as the kernel keeps the disks behind it. */
 export async function targetPort(
   { sys }: SystemFolders,
   host: number,
   wwpn: string,
+  alsoLost = false,
 ): Promise<TargetPort | undefined> {
   const remote = join(sys, 'class/fc_remote_ports');
-  const found = await remotePort(sys, host, wwpn);
+  const found = await remotePort(sys, host, wwpn, alsoLost);
   // Without remote ports at all the driver tells of its targets only.
   if (found !== undefined || (await namesIn(remote)).length > 0) return found;
   return transportTarget(sys, host, wwpn);

@@ -1,5 +1,7 @@
 /** Fibre Channel: parsing, and the walk from names of ports to disks on a simulated tree of sysfs. */
 
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { fc } from '../../../../daemon/devices/connect/fc/fc.ts';
 import { SimulatedHost, type Unit } from './simulated-fc.ts';
@@ -138,6 +140,40 @@ test('all targets are scanned only where that was asked for, and what comes in o
   expect(attached.identity.names).toEqual(['naa.600a09803']);
   expect(host.disks.map((name) => host.addressOf(name))).toEqual(['3:0:7:1']);
   await fc.detach(wide, built, context);
+  expect(host.disks).toEqual([]);
+});
+
+test('a wide scan takes away nothing that another agent brings in meanwhile', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  const target = { host: 3, wwpn: a, target: 7, units: new Map([[1, unit()]]) };
+  const other = new Map([
+    [1, unit('naa.other')],
+    [2, unit('naa.another')],
+  ]);
+  host.targets.push(target, { host: 3, wwpn: b, target: 8, units: other });
+  const probe = {
+    ...host.probe,
+    order: async (file: string, text: string) => {
+      await host.probe.order(file, text);
+      if (!text.startsWith('-')) return;
+      await host.probe.order(file, '0 8 2');
+      host.remote(target, 'fc_transport');
+    },
+  };
+  const context = host.context({ probe });
+  await fc.attach(fc.parseUrl(`fc://${a}/1?wildcard=yes`), context);
+  expect(host.disks.map((name) => host.addressOf(name))).toEqual(['3:0:7:1', '3:0:8:2']);
+});
+
+test('disks behind a port that has left the fabric for a while are taken away all the same', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { built } = await fc.attach(connection, host.context());
+  writeFileSync(join(host.sys, 'class/fc_remote_ports/rport-3:0-0/port_state'), 'Blocked\n');
+  await fc.detach(connection, built, host.context());
   expect(host.disks).toEqual([]);
 });
 

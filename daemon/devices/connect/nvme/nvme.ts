@@ -3,32 +3,26 @@
  *  namespaces; one of ours that loses its target gives up after half a minute, and its readers get an error. Several portals are
  *  several ways to one disk, by the kernel's own multipath. */
 
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { readText } from '../../block-names.ts';
-import type {
-  Attached,
-  Built,
-  ConnectContext,
-  Connection,
-  Connector,
-  DeviceIdentity,
-  Observation,
-} from '../connector.ts';
-import { attachDenied, attachFailed, deviceFailed, deviceLeft, multipathMissing } from '../trouble.ts';
-import { formatEndpoint } from '../url-parts.ts';
+import type { Attached, Built, ConnectContext, Connection, Connector, Observation } from '../connector.ts';
+import { clearHolders, usersOf } from '../scsi/holders.ts';
+import { sceneOf, until } from '../scsi/scene.ts';
 import {
-  formatNvmeUrl,
-  type NvmeNamespace,
-  nguidOf,
-  nvmeNamespace,
-  parseNvmeInfo,
-  parseNvmeUrl,
-  uuidOf,
-} from './address.ts';
+  attachDenied,
+  attachFailed,
+  deviceBusy,
+  deviceFailed,
+  deviceLeft,
+  multipathMissing,
+} from '../trouble.ts';
+import { formatEndpoint } from '../url-parts.ts';
+import { formatNvmeUrl, type NvmeNamespace, nvmeNamespace, parseNvmeInfo, parseNvmeUrl } from './address.ts';
 import { type Controller, controllers, isNamespace, stateOf } from './controllers.ts';
 import { hostNames } from './host-names.ts';
+import { identify, requireNamed } from './identify.ts';
 
 const builtShape = z.object({
   /** Portals to which this attachment connects; the id of the controller once it is known. */
@@ -46,6 +40,12 @@ const connectTimeoutMs = 20_000;
 const goneTimeoutMs = 10_000;
 
 const format = (connection: Connection): string => formatNvmeUrl(nvmeNamespace(connection));
+/** Whichever portals lead there, and whoever this host calls itself: controllers are those of all attachments of the subsystem. */
+function key(connection: Connection): string {
+  const { nqn, uuid, nguid, nsid } = nvmeNamespace(connection);
+  return `${nqn} ${uuid ?? nguid ?? nsid}`;
+}
+
 const lockOf = (nqn: string): string => `nvme ${nqn}`;
 const atPortal =
   (nqn: string, { host, port }: Portal) =>
@@ -106,26 +106,6 @@ async function connectAll(wanted: NvmeNamespace, before: readonly Made[], contex
   return { made, troubles };
 }
 
-/** Asked of the namespace now, over the way that the kernel takes. */
-async function identify(disk: string, { tools, probe, folders }: ConnectContext): Promise<DeviceIdentity> {
-  const device = join(folders.dev, disk);
-  const said = await tools.output('nvme', ['ns-descs', device], { timeoutMs: connectTimeoutMs });
-  const names = [...said.matchAll(/"?\b(uuid|nguid|eui64)\b"?\s*:\s*"?([0-9a-fA-F-]+)/g)].flatMap(
-    ([, kind, value = '']) => {
-      const uuid = kind === 'uuid' ? uuidOf(value) : undefined;
-      const nguid = kind === 'nguid' ? nguidOf(value) : undefined;
-      const eui =
-        kind === 'eui64' && /^[0-9a-f]{16}$/i.test(value) && !/^0+$/.test(value)
-          ? value.toLowerCase()
-          : undefined;
-      if (uuid !== undefined) return [`uuid.${uuid}`];
-      if (nguid !== undefined) return [`nguid.${nguid}`];
-      return eui === undefined ? [] : [`eui.${eui}`];
-    },
-  );
-  return { names: names.sort(), serial: null, ...(await probe.size(device)) };
-}
-
 async function look(wanted: NvmeNamespace, context: ConnectContext): Promise<Observation | undefined> {
   const ways = (await controllers(context.folders.sys)).filter(
     (one) => one.nqn === wanted.nqn && wanted.portals.some((portal) => atPortal(wanted.nqn, portal)(one)),
@@ -141,6 +121,7 @@ async function look(wanted: NvmeNamespace, context: ConnectContext): Promise<Obs
   const number = ((await readText(join(context.folders.sys, 'block', disk, 'dev'))) ?? '').trim();
   if (number === '') return undefined;
   const identity = await identify(disk, context);
+  requireNamed(wanted, identity);
   const paths = seen.map(({ way, namespace }) => ({
     device: join(context.folders.dev, way.name),
     number: null,
@@ -224,11 +205,46 @@ async function letGo(wanted: NvmeNamespace, made: Made, context: ConnectContext)
   return [`controller "${there.name}"`];
 }
 
+/** Whether the disk will be gone with the controllers of this attachment. */
+async function goesWith(wanted: NvmeNamespace, made: readonly Made[], context: ConnectContext) {
+  const ways = (await controllers(context.folders.sys)).filter(
+    ({ nqn, namespaces }) => nqn === wanted.nqn && namespaces.some((one) => isNamespace(wanted, one)),
+  );
+  return ways.every(
+    (way) =>
+      way.lossSeconds === String(lossSeconds) &&
+      made.some((one) => atPortal(wanted.nqn, one)(way)) &&
+      way.namespaces.every((one) => isNamespace(wanted, one)),
+  );
+}
+
+/** Programs that look at a disk for a moment are waited for. */
+const usersLimitMs = 5_000;
+
+async function requireUnused(
+  wanted: NvmeNamespace,
+  { device }: Observation,
+  context: ConnectContext,
+): Promise<void> {
+  const what = formatNvmeUrl(wanted);
+  const scene = sceneOf(context, what);
+  const folder = join(context.folders.sys, 'block', basename(device));
+  let used: string[] = [];
+  const unused = async () => {
+    used = [...(await clearHolders(scene, folder)), ...(await usersOf(scene, folder))];
+    return used.length === 0 ? true : undefined;
+  };
+  if ((await until(scene, unused, { limitMs: usersLimitMs, everyMs: 500 })) !== true)
+    throw deviceBusy(what, used);
+}
+
 async function detach(connection: Connection, built: Built, context: ConnectContext): Promise<void> {
   const wanted = nvmeNamespace(connection);
   const { made } = builtShape.parse(built);
   const left = await context.alone(lockOf(wanted.nqn), async () => {
     const found = await look(wanted, context).catch(() => undefined);
+    if (found !== undefined && (await goesWith(wanted, made, context)))
+      await requireUnused(wanted, found, context);
     if (found !== undefined) await context.probe.flush(found.device).catch(() => undefined);
     const all: string[] = [];
     for (const one of made) all.push(...(await letGo(wanted, one, context)));
@@ -246,7 +262,7 @@ export const nvme: Connector = {
   parseUrl: parseNvmeUrl,
   parseInfo: parseNvmeInfo,
   format,
-  key: format,
+  key,
   attach,
   observe,
   rescan,

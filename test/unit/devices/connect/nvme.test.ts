@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { nvmeNamespace } from '../../../../daemon/devices/connect/nvme/address.ts';
 import { controllers, isNamespace, stateOf } from '../../../../daemon/devices/connect/nvme/controllers.ts';
 import { hostNames } from '../../../../daemon/devices/connect/nvme/host-names.ts';
+import { requireNamed } from '../../../../daemon/devices/connect/nvme/identify.ts';
 import { nvme } from '../../../../daemon/devices/connect/nvme/nvme.ts';
 import { folderForTest } from '../../../support/devices.ts';
 
@@ -121,6 +122,26 @@ test('a namespace is found in the folders of its controllers, whatever the numbe
   expect(isNamespace(wanted({ uuid }), space)).toBe(true);
   expect(isNamespace(wanted({ uuid, nsid: 3 }), space)).toBe(false);
   expect(isNamespace(wanted({ nguid }), space)).toBe(false);
+});
+
+test('a namespace that calls itself otherwise than the kernel remembers is refused', () => {
+  const wanted = nvmeNamespace(namespace({ uuid }));
+  const other = '7001405a-3c1f-4f0b-9d2e-0f1c5a7b9e11';
+  expect(() => requireNamed(wanted, { names: [`uuid.${other}`] })).toThrow(
+    expect.objectContaining({ code: 'WRONG_DEVICE' }),
+  );
+  requireNamed(wanted, { names: [`nguid.${nguid}`, `uuid.${uuid}`] });
+  // Old devices say less than the kernel knows.
+  requireNamed(wanted, { names: ['eui.0123456789abcdef'] });
+});
+
+test('one namespace is one attachment, over whichever portals, and another one is another', () => {
+  const keyOf = (portals: string, name: string) =>
+    nvme.key(nvme.parseUrl(`nvme://${portals}/${nqn}?${name}`));
+  expect(keyOf('10.0.0.2,10.0.1.2', `uuid=${uuid}`)).toBe(
+    keyOf('10.0.0.2', `uuid=${uuid}&hostnqn=nqn.2026-01.h:x`),
+  );
+  expect(keyOf('10.0.0.2', 'nsid=1')).not.toBe(keyOf('10.0.0.2', 'nsid=2'));
 });
 
 test('the host has the same names every time, and never those of no host', async () => {

@@ -79,12 +79,19 @@ async function wwidOf(scene: Scene, members: readonly Member[]): Promise<string 
 }
 
 /** Paths in the map that are not among ours must be the same volume by their own word. */
-async function checkForeign(scene: Scene, map: MultipathMap, members: readonly Member[]): Promise<void> {
+export async function checkForeign(
+  scene: Scene,
+  map: MultipathMap,
+  members: readonly Pick<Member, 'disk' | 'via' | 'identity'>[],
+): Promise<void> {
   const own = new Set(members.map(({ disk }) => disk.name));
   const foreign = map.disks.filter((name) => !own.has(name));
-  for (const name of foreign) {
+  const ask = async (name: string) => {
     const device = `${scene.context.folders.dev}/${name}`;
     const identity = await scene.context.probe.scsiIdentity(device).catch(() => undefined);
+    return { device, identity };
+  };
+  for (const { device, identity } of await Promise.all(foreign.map(ask))) {
     if (identity === undefined) {
       scene.context.note(`${device} in map ${map.name} does not answer`);
       continue;

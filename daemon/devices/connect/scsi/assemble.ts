@@ -5,7 +5,7 @@
 
 import type { DeviceIdentity, Observation } from '../connector.ts';
 import { claims, whyNot } from '../multipath/client.ts';
-import { isOfOwnDisks, joinMap, type Member } from '../multipath/join.ts';
+import { checkForeign, isOfOwnDisks, joinMap, type Member } from '../multipath/join.ts';
 import { type MultipathMap, mapOver } from '../multipath/maps.ts';
 import { attachDenied, attachFailed, multipathMissing } from '../trouble.ts';
 import { isReached, type Outcome, type Reached, type Trouble, troubleOf } from './bring.ts';
@@ -90,6 +90,7 @@ async function mapByItself<T extends ScsiBuilt>(
     context.note(`multipath takes ${disk.device} by itself: waiting for its map`);
     map = await until(scene, look, { limitMs: byItselfLimitMs, everyMs: 200 });
   }
+  if (map !== undefined) await checkForeign(scene, map, members);
   if (map === undefined || ledger.value.map !== null) return map;
   const { wwid } = map;
   if (isOfOwnDisks(map, members))

@@ -5,6 +5,7 @@
 import { Fault } from '../../../base/faults.ts';
 import type { Observation } from '../connector.ts';
 import { resizeMap } from '../multipath/client.ts';
+import { checkForeign } from '../multipath/join.ts';
 import { type MultipathMap, mapOf, mapOver } from '../multipath/maps.ts';
 import type { ScsiBuilt, WayBuilt } from './built.ts';
 import { diskAt } from './disks.ts';
@@ -47,8 +48,13 @@ async function mapUnder(
 
 export async function observe(scene: Scene, built: ScsiBuilt, wayOf: WayOf): Promise<Observation> {
   const all = await Promise.all(built.ways.map((way) => seeWay(scene, way, wayOf)));
-  checkOne(scene.what, all.filter(isLive), built.identity);
-  return observation(scene, all, await mapUnder(scene, built, all));
+  const live = all.filter(isLive);
+  checkOne(scene.what, live, built.identity);
+  const map = await mapUnder(scene, built, all);
+  // A path that came into the map later is read from and written to as well.
+  const others = map?.disks.filter((name) => !all.some(({ disk }) => disk?.name === name)) ?? [];
+  if (map !== undefined) await checkForeign(scene, { ...map, disks: others }, live);
+  return observation(scene, all, map);
 }
 
 const resizeLimitMs = 15_000;

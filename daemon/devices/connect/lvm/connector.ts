@@ -4,6 +4,7 @@
 
 import { Fault } from '../../../base/faults.ts';
 import type { Attached, Built, ConnectContext, Connection, Connector, Observation } from '../connector.ts';
+import { bootId } from '../scsi/built.ts';
 import { attachFailed, deviceBusy, wrongDevice } from '../trouble.ts';
 import { activate, deactivate } from './commands.ts';
 import { deviceOf } from './device.ts';
@@ -48,7 +49,7 @@ async function attach(connection: Connection, context: ConnectContext): Promise<
     if (found === undefined) throw attachFailed(what, 'its volume group has no such volume');
     if (found.unusable !== undefined) throw attachFailed(what, found.unusable);
     signal.throwIfAborted();
-    const built: Built = { id: idOf(found), activated: found.number === null };
+    const built: Built = { id: idOf(found), activated: found.number === null, boot: await bootId() };
     await context.journal(built);
     const active = found.number === null ? await activate(tools, name) : found;
     return { ...(await observationOf(what, active, context)), built };
@@ -83,6 +84,8 @@ const failed = (what: string, why: string): Fault =>
 
 async function detach(connection: Connection, built: Built, context: ConnectContext): Promise<void> {
   if (built['activated'] !== true) return;
+  // After a restart of the host it is on because the host, or somebody else, has switched it on.
+  if (built['boot'] !== (await bootId())) return;
   const { tools } = context;
   const name = nameIn(connection);
   await context.alone(`lvm ${wordOf(name)}`, async () => {

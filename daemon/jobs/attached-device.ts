@@ -42,8 +42,13 @@ export async function attachFor(services: Parts, context: Context, order: Attach
       signal,
       note: (what) => context.doing(`attaching: ${what}`),
     });
-    if (volume !== undefined) await pinIdentity(services, volume.id, hold);
-    return hold;
+    try {
+      if (volume !== undefined) await pinIdentity(services, volume.id, hold);
+      return hold;
+    } catch (thrown) {
+      await hold.release();
+      throw thrown;
+    }
   } finally {
     context.doing('starting');
   }

@@ -57,6 +57,9 @@ export class FakeStorage {
     writeFileSync(`${this.volume(name)}.identity`, identity);
   }
 
+  /** What is attached for reading is a snapshot. */
+  frozen = false;
+
   volume = (name: string): string => join(this.folder, 'volumes', name);
 
   /** What attachments have made and not unmade. */
@@ -98,6 +101,7 @@ export class FakeStorage {
       parseInfo: (data) => ({ ...(data as Connection) }),
       format: (connection) => `fake://${textIn(connection, 'portal')}/${nameIn(connection)}`,
       key: (connection) => `${textIn(connection, 'portal')}/${nameIn(connection)}`,
+      frozen: () => this.frozen,
       attach: async (connection, context) => {
         const built = { session: context.id };
         await step('journal login', context, () => undefined);

@@ -152,6 +152,8 @@ export interface Connector {
   format(connection: Connection): string;
   /** Equal for two connections to the same device: such attachments are shared. No secrets. */
   key(connection: Connection): string;
+  /** True where what is attached for reading shows the moment of the attach, and not the device as it is: nobody else shares it. */
+  frozen?(connection: Connection): boolean;
   attach(connection: Connection, context: ConnectContext): Promise<Attached>;
   /** The device as it is now, from fresh looks at every path. DEVICE_FAILED where it is not there. */
   observe(connection: Connection, built: Built, context: ConnectContext): Promise<Observation>;

@@ -227,8 +227,11 @@ export class Attachments {
 
   /** What is attached already, or left by an earlier daemon; undefined: nothing, by now. */
   async #usable(record: AttachmentRecord, order: AcquireOrder) {
-    const mayShare = record.access === 'write' || order.access === 'read';
     const others = record.users.filter((one) => !isUser(one, order.user));
+    const { connector, connection } = order.location;
+    // What was frozen for another one is old by now, and would be taken for the device as it is.
+    const old = record.access === 'read' && connector.frozen?.(connection) === true;
+    const mayShare = (record.access === 'write' || order.access === 'read') && !old;
     if (!mayShare && others.length > 0) throw deviceBusy(record.url, others.map(userText));
     if (mayShare && (record.status === 'attached' || record.status === 'stale')) {
       try {

@@ -50,6 +50,15 @@ describe('one device', () => {
     expect(storage.left()).toEqual([]);
   });
 
+  test('that shows only the moment of its attach is read by nobody else, who would take it for the device as it is', async () => {
+    storage.frozen = true;
+    const early = await acquire('a');
+    expect(await faultOf(acquire('a', 'two'))).toMatchObject({ code: 'DEVICE_BUSY' });
+    await early.release();
+    const writing = await acquire('a', 'two', { access: 'write' });
+    expect((await acquire('a')).id).toBe(writing.id);
+  });
+
   test('that hangs does not hold up another one on the same portal', async () => {
     let go: () => void = () => undefined;
     storage.before = (step, { id }) => {

@@ -149,6 +149,7 @@ export const rbdConnector = (limits?: StallLimits): Connector => ({
   parseInfo: parseRbdInfo,
   format,
   key: format,
+  frozen: (connection) => rbdImage(connection).snapshot === null,
   attach: (connection, context) => attach(connection, context, limits),
   observe,
   rescan: (connection, built, context) => rescan(connection, built, context, limits),

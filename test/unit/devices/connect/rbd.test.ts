@@ -93,3 +93,8 @@ test.each([
   expect(() => parse(data)).toThrow(why);
   expect(() => parse(data)).not.toThrow(secret);
 });
+
+test('an image that is read from a snapshot of our making is frozen at its attach; a snapshot that is named is for all', () => {
+  expect(rbd.frozen?.(rbd.parseUrl('rbd://p/i'))).toBe(true);
+  expect(rbd.frozen?.(rbd.parseUrl('rbd://p/i@s'))).toBe(false);
+});

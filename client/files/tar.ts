@@ -78,7 +78,7 @@ export function tarHead(entry: TarEntry): Buffer {
   const modified = secondsOf(file.modified_at);
   if (modified.fraction !== '' || modified.whole < 0 || modified.whole > octalMax[12])
     records.push(record('mtime', Buffer.from(`${modified.whole}${modified.fraction}`)));
-  for (const { name, value } of attributes) records.push(record(`SCHILY.xattr.${name}`, value));
+  for (const { name, value } of attributes) records.push(record(`SCHILY.xattr.${keyOf(name)}`, value));
   const main = header(entry, path, link, sizeBytes, Math.max(0, modified.whole));
   if (records.length === 0) return main;
   // Names that are no UTF-8 break a rule that readers don't insist on, once they are told.
@@ -117,6 +117,9 @@ function record(key: string, value: Buffer): Buffer {
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
+
+/** The first "=" ends a key: GNU tar writes one that is in the name of an attribute so, and reads it so. */
+const keyOf = (name: string): string => name.replaceAll('%', '%25').replaceAll('=', '%3D');
 
 function secondsOf(time: string | null): { readonly whole: number; readonly fraction: string } {
   if (time === null) return { whole: 0, fraction: '' };

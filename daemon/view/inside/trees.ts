@@ -29,7 +29,10 @@ export interface TreeVolume {
 
 export interface FileTreesParts {
   readonly native: Pick<Native, 'socketPair'>;
-  readonly session: () => FuseSession;
+  readonly session: () => Pick<
+    FuseSession,
+    'attachTree' | 'serveTree' | 'failTree' | 'detachTree' | 'treeIdleMs'
+  >;
   readonly pool: ReaderPool;
   readonly program: string;
   /** By the node of its root. */
@@ -143,6 +146,8 @@ export class FileTrees {
       if (this.#running.get(node) !== running) throw failed('it is not wanted any more');
       running.child = this.#startReader(node, running, volume);
       const description = await first;
+      // What was dropped meanwhile is not remembered: its number may be given to another file system.
+      if (this.#running.get(node) !== running) throw failed('it is not wanted any more');
       const { source, generation } = volume;
       session().serveTree(node, running.serial, { root: description.root, generation, source });
       running.open = true;

@@ -10,6 +10,8 @@ namespace {
 constexpr size_t kListBytesMax = 64 << 10;
 // Of all streams of a file that are shown, so that one answer is bounded.
 constexpr size_t kStreamsBytesMax = 1 << 20;
+// To open one takes a look at all parts of the file.
+constexpr size_t kStreamsMax = 1024;
 
 bool IsShown(std::string_view name) {
   for (std::string_view prefix : {"user.", "trusted.", "security.", "system.posix_acl_"}) {
@@ -31,7 +33,8 @@ std::vector<NamedValue> NtfsExtended(const NtfsVolume& volume, const NtfsFile& f
     const size_t nameBytes = entry.U8(5);
     all.push_back({entry.Text(8, nameBytes), entry.Text(9 + nameBytes, entry.Le16(6))});
     const size_t next = entry.Le32(0);
-    if (next < 8) break;
+    // The next one lies behind this one: of entries that overlap, a list of the same length could hold far more bytes than it is long.
+    if (next < 9 + nameBytes + entry.Le16(6)) break;
     at += next;
   }
   return all;
@@ -40,8 +43,10 @@ std::vector<NamedValue> NtfsExtended(const NtfsVolume& volume, const NtfsFile& f
 std::vector<NamedValue> NtfsAttributes(const NtfsVolume& volume, const NtfsFile& file) {
   std::vector<NamedValue> all;
   size_t bytes = 0;
+  size_t streams = 0;
   for (const NtfsPart& part : file.parts) {
     if (part.type != kNtfsData || part.name.empty() || part.first != 0) continue;
+    if (++streams > kStreamsMax) Fail(E2BIG, "the file has more streams than can be shown");
     const NtfsStream stream = volume.Open(file, part);
     // Longer ones can't be attributes; ones that nobody can read would hide those that can be.
     if (stream.size > kAttributeBytesMax || stream.encrypted) continue;

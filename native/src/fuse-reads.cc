@@ -213,7 +213,11 @@ void FuseSession::AskFill(uint32_t number, uint64_t fileBytes) {
     AskTree(event.node, request, [this, event](const OpenTree*, int error, const uint8_t* body, size_t length) {
       if (error == 0 && length != event.length) error = EIO;
       // The slot is being filled, so that nobody else touches its memory; after the end of the session nobody may.
-      if (error == 0) memcpy(cache_.Memory(event.slot), body, length);
+      if (error == 0) {
+        memcpy(cache_.Memory(event.slot), body, length);
+        // A reader may say later that the file is longer: behind these bytes there must be nothing of what the slot held before.
+        memset(cache_.Memory(event.slot) + length, 0, cache_.slotBytes() - length);
+      }
       Fill(event.token, error);
     });
   });

@@ -262,6 +262,7 @@ class FuseSession {
     std::shared_ptr<ReaderChannel> channel;  // of the reader that was started last
     uint64_t serial = 0;
     bool asked = false;
+    bool served = false;  // the reader that was started last has been asked, or could have been
     std::vector<TreeQuestion> waiting;
   };
 

@@ -62,6 +62,7 @@ void FuseSession::AttachTree(uint64_t node, uint64_t serial, int socket) {
     Tree& tree = trees_[node];
     if (tree.channel != nullptr) tree.channel->Retire();
     tree.open = nullptr;
+    tree.served = false;
     tree.channel = channel;
     tree.serial = serial;
     channels_.push_back(channel);
@@ -83,19 +84,27 @@ void FuseSession::AttachTree(uint64_t node, uint64_t serial, int socket) {
 }
 
 void FuseSession::ServeTree(uint64_t node, uint64_t serial, OpenTree opened) {
+  Answering alive(*this);
   std::vector<TreeQuestion> questions;
+  bool isServed = false;
   {
     std::lock_guard lock(treesMutex_);
     auto found = trees_.find(node);
-    if (found == trees_.end() || found->second.serial != serial || found->second.channel == nullptr) return;
+    if (found == trees_.end() || found->second.serial != serial) return;
     Tree& tree = found->second;
-    opened.channel = tree.channel;
-    tree.open = std::make_shared<const OpenTree>(std::move(opened));
+    isServed = tree.channel != nullptr;
+    if (isServed) {
+      opened.channel = tree.channel;
+      tree.open = std::make_shared<const OpenTree>(std::move(opened));
+    }
+    tree.served = isServed;
     tree.asked = false;
     questions.swap(tree.waiting);
   }
+  // A reader that ended right behind its first answer: nobody else would tell those who wait.
   for (TreeQuestion& question : questions)
-    AskTree(node | question.request.node, std::move(question.request), std::move(question.callback), question.attempts);
+    if (!isServed) question.callback(nullptr, EIO, nullptr, 0);
+    else AskTree(node | question.request.node, std::move(question.request), std::move(question.callback), question.attempts);
 }
 
 void FuseSession::FailTree(uint64_t node, int error) {
@@ -125,15 +134,24 @@ void FuseSession::DetachTree(uint64_t node) {
 void FuseSession::EndTree(uint64_t node, uint64_t serial) {
   std::lock_guard lock(treesMutex_);
   auto found = trees_.find(node);
+  bool isMissed = false;
   if (found != trees_.end() && found->second.serial == serial) {
-    found->second.channel = nullptr;
-    found->second.open = nullptr;
+    Tree& tree = found->second;
+    tree.channel = nullptr;
+    tree.open = nullptr;
+    isMissed = tree.served && !tree.waiting.empty();
+    tree.served = false;
   }
   if (treesEnded_) return;
   FuseEvent event{FuseEvent::Kind::treeEnd};
   event.node = node;
   event.token = serial;
   post_(std::move(event));
+  if (!isMissed) return;
+  // Who asked while the channel was ending has asked for a reader that the owner took to be there: it is asked for again.
+  FuseEvent again{FuseEvent::Kind::tree};
+  again.node = node;
+  post_(std::move(again));
 }
 
 void FuseSession::CloseTree(uint64_t node, const OpenTree* open) {

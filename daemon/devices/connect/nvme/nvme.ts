@@ -98,9 +98,10 @@ async function connectAll(wanted: NvmeNamespace, before: readonly Made[], contex
     const why = await connect(wanted, portal, context);
     const now = (await controllers(context.folders.sys)).find(atPortal(wanted.nqn, portal));
     if (why !== undefined) troubles.push(`${via}: ${why}`);
-    if (now === undefined) made.pop();
-    else made.splice(-1, 1, { ...portal, id: now.id });
-    live += now === undefined ? 0 : 1;
+    // Where there is none yet, the kernel may still be at it after the program has been ended: the detach looks for it.
+    if (now === undefined) continue;
+    made.splice(-1, 1, { ...portal, id: now.id });
+    live += 1;
     await context.journal({ made });
   }
   return { made, troubles };

@@ -1,11 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { ConnectContext } from '../../../../daemon/devices/connect/connector.ts';
 import { nvmeNamespace } from '../../../../daemon/devices/connect/nvme/address.ts';
 import { controllers, isNamespace, stateOf } from '../../../../daemon/devices/connect/nvme/controllers.ts';
 import { hostNames } from '../../../../daemon/devices/connect/nvme/host-names.ts';
 import { requireNamed } from '../../../../daemon/devices/connect/nvme/identify.ts';
 import { nvme } from '../../../../daemon/devices/connect/nvme/nvme.ts';
+import { createProbe } from '../../../../daemon/devices/connect/probe.ts';
+import { native } from '../../../../native/native.ts';
 import { folderForTest } from '../../../support/devices.ts';
 
 const nqn = 'nqn.2026-01.example:disk';
@@ -133,6 +136,30 @@ test('a namespace that calls itself otherwise than the kernel remembers is refus
   requireNamed(wanted, { names: [`nguid.${nguid}`, `uuid.${uuid}`] });
   // Old devices say less than the kernel knows.
   requireNamed(wanted, { names: ['eui.0123456789abcdef'] });
+});
+
+test('a portal whose connect was ended is journaled still: its controller may come up later', async () => {
+  const folder = folderForTest();
+  const journal: unknown[] = [];
+  const context: ConnectContext = {
+    tools: {
+      run: async () => ({ status: null, stdout: '', stderr: '', timedOut: true, complaint: 'too late' }),
+      output: async () => '',
+      find: async () => undefined,
+    },
+    folders: { sys: folder, dev: folder, etc: folder },
+    policy: { multipath: true, enforceMultipath: false, pathsMin: 1, scanAttempts: 0, timeoutMs: 2_000 },
+    signal: new AbortController().signal,
+    access: 'read',
+    id: 'test',
+    folder,
+    probe: createProbe(native),
+    journal: async (built) => void journal.push(structuredClone(built)),
+    note: () => undefined,
+    alone: (_key, task) => task(),
+  };
+  await expect(nvme.attach(namespace({ uuid }), context)).rejects.toThrow('too late');
+  expect(journal.at(-1)).toEqual({ made: [{ host: '10.0.0.2', port: 4420, id: null }] });
 });
 
 test('one namespace is one attachment, over whichever portals, and another one is another', () => {

@@ -3,7 +3,7 @@
  *  it is the daemon's to check. */
 
 import { createReadStream } from 'node:fs';
-import { Fault } from '../daemon/protocol/faults.ts';
+import { errnoOf, Fault } from '../daemon/protocol/faults.ts';
 
 const bytesMax = 256 * 1024;
 
@@ -19,6 +19,7 @@ export async function readLocation(text: string): Promise<GivenLocation> {
   const refuse = (why: string, cause?: unknown): Fault =>
     new Fault('USAGE', `Cannot read a connection_info from "${what}": ${why}`, { cause });
   const read = await readBounded(file).catch((thrown: unknown) => {
+    if (errnoOf(thrown) === 'ENOENT') throw refuse('there is no such file', thrown);
     throw refuse(thrown instanceof Error ? thrown.message : String(thrown), thrown);
   });
   if (read === undefined) throw refuse(`it has more than ${bytesMax} bytes`);

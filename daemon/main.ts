@@ -99,7 +99,7 @@ async function checkConfig(effective: EffectiveSettings): Promise<void> {
   const problems = await checkSettings(effective.values);
   for (const { sentence } of problems) process.stderr.write(`${sentence}\n`);
   if (problems.length > 0)
-    throw new Fault('CONFIG_INVALID', `Found ${problems.length} problems in the settings`);
+    throw new Fault('CONFIG_INVALID', `Found problems in the settings: ${problems.length}`);
   process.stdout.write('The settings can be used\n');
 }
 

@@ -198,7 +198,7 @@ export const faults = {
   SOURCE_BUSY: {
     exit: 75,
     retry: true,
-    hint: 'Stop what uses it, or add --force for a backup of it as it is (crash-consistent)',
+    hint: 'Stop what uses it, or add --force: a temporary snapshot where one can be made, else as it is',
   },
   TARGET_BUSY: { exit: 75, retry: true, hint: 'Unmount or detach the target first' },
   VOLUME_BUSY: { exit: 75, retry: true, hint: 'Wait for its job to end: basaltctl job list' },

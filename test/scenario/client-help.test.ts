@@ -53,6 +53,15 @@ test('the lines of a help are folded to one width, whatever those of its source 
   for (const line of lines) expect(line.length).toBeGreaterThan(70);
 });
 
+test('a connection_info that is not there is told of before a daemon is looked for', async () => {
+  expect(await runClient(['volume', 'add', 'shop', '@/none/info.json'])).toEqual({
+    status: 64,
+    stdout: '',
+    stderr:
+      'Cannot read a connection_info from "/none/info.json": there is no such file\nRun the command with --help to see how it is used\n',
+  });
+});
+
 test('--version prints the version on stdout', async () => {
   expect(await runClient(['--version'])).toEqual({ status: 0, stdout: 'basaltctl 0.1.0\n', stderr: '' });
 });

@@ -57,7 +57,10 @@ export function load(value: Connection): FcConnection {
   // One that is named twice is one target.
   const targets = all.filter((one, at) => all.findIndex(({ wwpn }) => wwpn === one.wwpn) === at);
   if (targets.length === 0 || targets.length > targetsMax)
-    throw refuse('a connection', `it has ${targets.length} ports`);
+    throw refuse(
+      'a connection',
+      targets.length === 0 ? 'it has no target_wwn' : `it has ${targets.length} ports`,
+    );
   const enforce = value['enforce_multipath'];
   return {
     targets,

@@ -50,6 +50,9 @@ test('of a connection_info the map of initiators decides which ports are used', 
     { target_wwn: a, target_lun: 2.5 },
   ])
     expect(() => fc.parseInfo(bad, { driverType: 'fibre_channel' })).toThrow();
+  expect(() => fc.parseInfo({ target_lun: 1 }, { driverType: 'fibre_channel' })).toThrow(
+    'it has no target_wwn',
+  );
 });
 
 test('the exact unit is scanned on each port that sees the target, and taken away again', async () => {

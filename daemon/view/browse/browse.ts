@@ -16,6 +16,7 @@ import {
   type FileAttributes,
   type FileSystemDescription,
   type GatheredFile,
+  hasUsableName,
   type ListedFile,
   nonsense,
 } from './wire.ts';
@@ -99,7 +100,8 @@ export class Browse {
       }
       const body = await reader.call({ operation: 'list', node, offset: position, length: listBytes });
       const { files, ended } = decodeList(body);
-      return { fileSystem, files, next: ended ? null : nextOf(files, position, reference.path) };
+      const next = ended ? null : nextOf(files, position, reference.path);
+      return { fileSystem, files: files.filter(hasUsableName), next };
     });
   }
 
@@ -109,7 +111,8 @@ export class Browse {
       const { node } = await find(reader, reference, true);
       const body = await reader.call({ operation: 'gather', node, offset: position, length: gatherBytes });
       const { files, ended } = decodeGather(body);
-      return { files, next: ended ? null : nextOf(files, position, reference.path) };
+      const next = ended ? null : nextOf(files, position, reference.path);
+      return { files: files.filter(hasUsableName), next };
     });
   }
 

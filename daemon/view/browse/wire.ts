@@ -62,6 +62,13 @@ export interface ExtendedAttribute {
   readonly value: Buffer;
 }
 
+/** Whether a folder can show a file under its name. The mount leaves out the others, too: with a "/" in it a name would lead
+ *  elsewhere, above all out of the folder that an archive is unpacked in. */
+export function hasUsableName({ name }: Pick<ListedFile, 'name'>): boolean {
+  const text = name.toString('latin1');
+  return text !== '' && text !== '.' && text !== '..' && !/[/\0]/.test(text);
+}
+
 /** A file of a list with what the reader could add; null: it is to be asked for by itself. */
 export interface GatheredFile extends ListedFile {
   readonly details: {

@@ -108,11 +108,12 @@ export async function unmountBackup(
   services: Services,
   { directory, lazy, project }: UnmountOrder,
 ): Promise<JobRecord> {
-  const path = await realpath(directory).catch(() => directory);
-  const mount = [...services.catalog.all('mounts')].find(
-    (record) =>
-      record.project_id === project && (record.directory === path || record.directory === directory),
-  );
+  const at = (path: string) =>
+    [...services.catalog.all('mounts')].find(
+      (record) => record.project_id === project && record.directory === path,
+    );
+  // As it was recorded first: to follow a path into a mount takes a thread that the mount may need to answer.
+  const mount = at(directory) ?? at(await realpath(directory).catch(() => directory));
   if (mount === undefined)
     throw new Fault('MOUNT_UNKNOWN', `Cannot unmount "${directory}": no backup is mounted there`);
   return services.jobs.submit({

@@ -7,7 +7,7 @@
  *  Knows nothing of jobs or the catalog. */
 
 import { realpath } from 'node:fs/promises';
-import { isAbsolute } from 'node:path';
+import { isAbsolute, normalize } from 'node:path';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { loopGoneTimeoutMs } from '../base/limits.ts';
 import { mountedAt, readMountTable } from '../base/mount-table.ts';
@@ -86,14 +86,18 @@ export async function mountFileSystem(wish: MountWish): Promise<FileSystemMount>
 /** The real path of a folder that can be mounted on. MOUNT_POINT_UNUSABLE. */
 export async function checkMountPoint(directory: string, forbidden: readonly string[]): Promise<string> {
   if (!isAbsolute(directory)) throw unusable(directory, 'the path is not absolute');
+  const daemons = (folder: string) =>
+    unusable(directory, `it is inside "${folder}", which belongs to the daemon`);
+  // By its words first: to follow a path through the view takes a thread that the view may need to answer.
+  const inside = forbidden.find((folder) => isWithin(normalize(directory), folder));
+  if (inside !== undefined) throw daemons(inside);
   const path = await realpath(directory).catch((thrown: unknown) => {
     if (errnoOf(thrown) === 'ENOENT') throw unusable(directory, 'there is no such folder');
     throw unusable(directory, thrown instanceof Error ? thrown.message : String(thrown));
   });
   for (const folder of forbidden) {
     const real = await realpath(folder).catch(() => folder);
-    if (isWithin(path, real))
-      throw unusable(directory, `it is inside "${folder}", which belongs to the daemon`);
+    if (isWithin(path, real)) throw daemons(folder);
   }
   if ((await mountedAt(path)) !== undefined) throw unusable(directory, 'something is mounted there');
   await checkEmptyFolder(path);

@@ -27,6 +27,17 @@ export async function removeFile(path: string): Promise<void> {
 /** Replaces `path` by `bytes`. When it resolves they outlive a power cut; a crash leaves the old or the new file. */
 export async function writeFileAtomic(path: string, bytes: Uint8Array | string, mode = 0o640): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  await replaceFile(path, bytes, { temporary, mode });
+  await syncFolder(dirname(path));
+}
+
+/** Replaces `path` by `bytes`, which are whole and durable before they get the name; the name may be lost by a power cut.
+ *  `temporary`: a free name on the same file system. */
+export async function replaceFile(
+  path: string,
+  bytes: Uint8Array | string,
+  { temporary, mode }: { readonly temporary: string; readonly mode: number },
+): Promise<void> {
   try {
     const file = await open(temporary, 'wx', mode);
     try {
@@ -40,5 +51,4 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string, 
     await rm(temporary, { force: true });
     throw thrown;
   }
-  await syncFolder(dirname(path));
 }

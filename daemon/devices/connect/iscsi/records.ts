@@ -4,10 +4,10 @@
  *  Promises: secrets go into files of mode 0600 and nowhere else, never into a word of a program; a record that was there before is
  *  as it was when the attachment has gone; nothing in it makes the host log in by itself. */
 
-import { open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf, Fault } from '../../../base/faults.ts';
-import { removeFile } from '../../../base/files.ts';
+import { removeFile, replaceFile } from '../../../base/files.ts';
 import type { ConnectContext } from '../connector.ts';
 import { isOurs, type RecordSettings, withSettings } from './record-text.ts';
 
@@ -59,16 +59,8 @@ async function replace(path: string, text: string): Promise<void> {
   const temporary = join(rootOf(path), `.basalt-${process.pid}-${encodeURIComponent(path).slice(-100)}`);
   try {
     await rm(temporary, { force: true });
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    await replaceFile(path, text, { temporary, mode: 0o600 });
   } catch (thrown) {
-    await rm(temporary, { force: true });
     throw new Fault(
       'ATTACH_FAILED',
       `Cannot write the record "${path}": ${errnoOf(thrown) ?? String(thrown)}`,

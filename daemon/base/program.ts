@@ -17,7 +17,16 @@ export interface ProgramOptions {
   readonly signal?: AbortSignal;
 }
 
-const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Where programs are looked for, whatever the environment of the daemon says. */
+export const programFolders = [
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+] as const;
+export const programPath = programFolders.join(':');
 
 /** `words`: the program and its arguments. */
 export function runProgram(words: readonly string[], options: ProgramOptions): Promise<ProgramRun> {
@@ -28,7 +37,7 @@ export function runProgram(words: readonly string[], options: ProgramOptions): P
       stdio: ['pipe', 'ignore', 'ignore'],
       // A group of its own, so that what it has started is ended with it.
       detached: true,
-      env: { PATH: path },
+      env: { PATH: programPath },
     });
     let timedOut = false;
     const end = () => {

@@ -4,6 +4,7 @@
 
 import { execFile } from 'node:child_process';
 import { commandTimeoutMs } from '../base/limits.ts';
+import { programPath } from '../base/program.ts';
 
 export interface CommandResult {
   readonly ok: boolean;
@@ -17,7 +18,7 @@ export function runCommand(program: string, ...words: readonly string[]): Promis
     encoding: 'utf8',
     timeout: commandTimeoutMs,
     killSignal: 'SIGKILL',
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    env: { PATH: programPath, LC_ALL: 'C' },
   } as const;
   return new Promise((resolve) => {
     execFile(

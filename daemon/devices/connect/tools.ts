@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KiB } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
+import { programFolders, programPath } from '../../base/program.ts';
 
 export interface ToolOptions {
   readonly timeoutMs?: number;
@@ -38,14 +39,13 @@ export interface Tools {
   find(program: string): Promise<string | undefined>;
 }
 
-const searched = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 /** LVM warns of each file that a library of ours has open for its children. */
-const environment = { PATH: searched.join(':'), LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' } as const;
+const environment = { PATH: programPath, LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' } as const;
 const defaultTimeoutMs = 60_000;
 const outputBytesMax = 1024 * KiB;
 
 async function find(program: string): Promise<string | undefined> {
-  for (const folder of searched) {
+  for (const folder of programFolders) {
     const path = join(folder, program);
     const found = await access(path, constants.X_OK).then(
       () => true,

@@ -2,11 +2,10 @@
  *  Promises: the image is hostile: bytes, groups and volumes are bounded; what is damaged is told in a note and hides nothing else; what
  *  could not be read is thrown. Nothing is ever activated. */
 
-import type { WindowSegment } from '../../../native/native.ts';
 import { Fault } from '../../base/faults.ts';
 import { lvmGroupsMax } from '../../base/limits.ts';
 import type { ReadBytes } from '../tables/range.ts';
-import { contentsOf, type Group, groupIn } from './group.ts';
+import { contentsOf, type Group, type GroupContents, groupIn, type LogicalVolume } from './group.ts';
 import { type PhysicalVolume, readPhysicalVolume } from './label.ts';
 import { parseText } from './text.ts';
 
@@ -16,19 +15,8 @@ export interface Part {
   readonly sizeBytes: number;
 }
 
-export interface FoundVolume {
-  /** "GROUP/VOLUME" */
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly segments: readonly WindowSegment[];
-}
-
-export interface LogicalVolumes {
-  readonly volumes: readonly FoundVolume[];
-  readonly notes: readonly string[];
-}
-
-export async function findLogicalVolumes(read: ReadBytes, parts: readonly Part[]): Promise<LogicalVolumes> {
+/** Volumes are called "GROUP/VOLUME". */
+export async function findLogicalVolumes(read: ReadBytes, parts: readonly Part[]): Promise<GroupContents> {
   const places = new Map<string, Part>();
   const groups = new Map<string, Group>();
   const notes: string[] = [];
@@ -42,7 +30,7 @@ export async function findLogicalVolumes(read: ReadBytes, parts: readonly Part[]
     if (group === undefined || (groups.get(group.id)?.number ?? -1) >= group.number) continue;
     if (groups.has(group.id) || groups.size < lvmGroupsMax) groups.set(group.id, group);
   }
-  const volumes: FoundVolume[] = [];
+  const volumes: LogicalVolume[] = [];
   const names = [...groups.values()].map(({ name }) => name);
   for (const group of groups.values()) {
     const isOnly = names.indexOf(group.name) === names.lastIndexOf(group.name);

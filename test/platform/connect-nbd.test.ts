@@ -1,7 +1,7 @@
 /** The connector of NBD, on real servers (qemu-nbd) and with each of the programs that can show an export as a file. */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import type { Attached, Built, Connection } from '../../daemon/devices/connect/c
 import { nbdConnector } from '../../daemon/devices/connect/nbd/nbd.ts';
 import { openSource } from '../../daemon/devices/source.ts';
 import { native } from '../../native/native.ts';
+import { heldBelow } from '../support/attached-world.ts';
 import { contextForTest, installed, type TestContext, toolsWithout } from '../support/connect.ts';
 import {
   codeOf,
@@ -42,19 +43,7 @@ function imageForTest(): string {
 /** What the attachment may have left: mounts, processes, files. */
 async function leftOf({ folder }: TestContext): Promise<string[]> {
   const mounts = (await readMountTable()).filter(({ directory }) => directory.startsWith(folder));
-  const processes = readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(folder);
-    } catch {
-      return false;
-    }
-  });
-  return [
-    ...mounts.map(({ directory }) => `mount ${directory}`),
-    ...processes.map((pid) => `process ${pid}`),
-    ...(existsSync(folder) ? readdirSync(folder) : []),
-  ];
+  return [...mounts.map(({ directory }) => `mount ${directory}`), ...heldBelow(folder)];
 }
 
 async function attachFor(context: TestContext, url: string): Promise<Attached & { connection: Connection }> {

@@ -5,9 +5,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Daemon } from './daemon.ts';
 
-/** Mounts, processes and files of attachments of the daemon. */
-export function leftOf(daemon: Daemon): string[] {
-  const folder = join(daemon.stateDir, 'attached');
+/** Processes that have the folder among their words, and files in it. */
+export function heldBelow(folder: string): string[] {
   const processes = readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false;
     try {
@@ -16,9 +15,11 @@ export function leftOf(daemon: Daemon): string[] {
       return false;
     }
   });
-  return [
-    ...daemon.mounts().filter((path) => path.startsWith(folder)),
-    ...processes.map((pid) => `process ${pid}`),
-    ...(existsSync(folder) ? readdirSync(folder) : []),
-  ];
+  return [...processes.map((pid) => `process ${pid}`), ...(existsSync(folder) ? readdirSync(folder) : [])];
+}
+
+/** Mounts, processes and files of attachments of the daemon. */
+export function leftOf(daemon: Daemon): string[] {
+  const folder = join(daemon.stateDir, 'attached');
+  return [...daemon.mounts().filter((path) => path.startsWith(folder)), ...heldBelow(folder)];
 }

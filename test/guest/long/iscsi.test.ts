@@ -1,41 +1,19 @@
 /** The iSCSI connector where arrays, links and other users of sessions misbehave, or volumes grow. */
 
-import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import type { Observation } from '../../../daemon/devices/connect/connector.ts';
 import { iscsi } from '../../../daemon/devices/connect/iscsi/iscsi.ts';
 import { eventually } from '../../support/daemon.ts';
 import { run } from '../../support/devices.ts';
 import { Attachment } from '../support/attachment.ts';
+import { head, initiatorReady, marked, nothingLeft, single, states } from '../support/iscsi-world.ts';
 import { leftovers } from '../support/leftovers.ts';
-import { cut, laidLinks, restore } from '../support/links.ts';
+import { cut, restore } from '../support/links.ts';
 import { ArrayVolume, portals, Target } from '../support/lio.ts';
-import { startIscsid, startMultipathd } from '../support/services.ts';
 
 const MiB = 2 ** 20;
-const single = { multipath: false, enforceMultipath: false };
 
-beforeAll(async () => {
-  await startIscsid();
-  await startMultipathd();
-  laidLinks();
-});
-
-const states = ({ paths }: Observation): string[] => paths.map(({ state }) => state);
-
-function nothingLeft(): void {
-  const before = leftovers();
-  onTestFinished(() => expect(leftovers()).toEqual(before));
-}
-
-const marked = (volume: ArrayVolume, text: string): void => {
-  execFileSync('dd', [`of=${volume.device}`, 'conv=fsync,notrunc', 'status=none'], { input: text });
-};
-const head = (device: string, length: number): string =>
-  execFileSync('dd', [`if=${device}`, 'iflag=direct', 'bs=4096', 'count=1', 'status=none'])
-    .subarray(0, length)
-    .toString();
+beforeAll(initiatorReady);
 
 test('a portal that nobody listens at costs seconds, and one path is enough where one is asked for', async () => {
   nothingLeft();

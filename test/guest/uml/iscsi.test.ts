@@ -1,41 +1,18 @@
 /** The iSCSI connector on a real kernel: one path and two, wrong secrets, numbers that lead elsewhere, and nothing left. */
 
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import type { Observation } from '../../../daemon/devices/connect/connector.ts';
+import { beforeAll, expect, test } from 'vitest';
 import { iscsi } from '../../../daemon/devices/connect/iscsi/iscsi.ts';
 import { eventually } from '../../support/daemon.ts';
 import { run } from '../../support/devices.ts';
 import { Attachment } from '../support/attachment.ts';
-import { leftovers } from '../support/leftovers.ts';
-import { cut, laidLinks, restore } from '../support/links.ts';
+import { head, initiatorReady, marked, nothingLeft, single, states } from '../support/iscsi-world.ts';
+import { cut, restore } from '../support/links.ts';
 import { ArrayVolume, portals, Target } from '../support/lio.ts';
-import { startIscsid, startMultipathd } from '../support/services.ts';
 
 const MiB = 2 ** 20;
-const single = { multipath: false, enforceMultipath: false };
 
-beforeAll(async () => {
-  await startIscsid();
-  await startMultipathd();
-  laidLinks();
-});
-
-const states = ({ paths }: Observation): string[] => paths.map(({ state }) => state);
-
-function nothingLeft(): void {
-  const before = leftovers();
-  onTestFinished(() => expect(leftovers()).toEqual(before));
-}
-
-const marked = (volume: ArrayVolume, text: string): void => {
-  execFileSync('dd', [`of=${volume.device}`, 'conv=fsync,notrunc', 'status=none'], { input: text });
-};
-const head = (device: string, length: number): string =>
-  execFileSync('dd', [`if=${device}`, 'iflag=direct', 'bs=4096', 'count=1', 'status=none'])
-    .subarray(0, length)
-    .toString();
+beforeAll(initiatorReady);
 
 test('one path: attached, looked at, detached, nothing left', async () => {
   nothingLeft();

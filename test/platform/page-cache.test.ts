@@ -1,0 +1,40 @@
+/** What a host has in memory stays there: backups and restores go past the page cache. */
+
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { mountedExt4, run } from '../support/devices.ts';
+import { daemonForTest, expectRestores, MiB } from '../support/fault-world.ts';
+import { noise } from '../support/volume-model.ts';
+
+/** Bytes of a file that the kernel has in memory. */
+const cachedBytes = (path: string): number =>
+  Number(run('fincore', '--bytes', '--noheadings', '--output', 'RES', path));
+
+/** Gives the file's pages back. */
+const forget = (path: string): void =>
+  void run('dd', `if=${path}`, 'iflag=nocache', 'count=0', 'status=none');
+
+test('a backup brings nothing of its source into the page cache, and takes from it what is there', async () => {
+  // A file system of its own: temporary files may be in memory altogether.
+  const { folder } = mountedExt4(128 * MiB);
+  const volume = join(folder, 'volume.img');
+  const contents = noise(64 * MiB, 5);
+  writeFileSync(volume, contents);
+  // A last block that no direct read takes whole.
+  truncateSync(volume, contents.length + 700);
+  run('sync', volume);
+  forget(volume);
+  expect(cachedBytes(volume)).toBe(0);
+  const daemon = await daemonForTest();
+  await daemon.addVolume('v', volume);
+  const { id } = await daemon.backUp('v');
+  // What the look for a partition table reads, and the last piece, which is not whole: not more than a few pieces of reading ahead.
+  expect(cachedBytes(volume)).toBeLessThan(8 * MiB);
+  run('dd', `if=${volume}`, 'of=/dev/null', 'bs=1M', 'status=none');
+  expect(cachedBytes(volume)).toBeGreaterThanOrEqual(contents.length);
+  const again = await daemon.backUp('v', true);
+  expect(cachedBytes(volume)).toBeGreaterThanOrEqual(contents.length);
+  const expected = Buffer.concat([contents, Buffer.alloc(700)]);
+  for (const backup of [id, again.id]) await expectRestores(daemon, backup, expected);
+});

@@ -22,8 +22,9 @@ export const nvmeNamespace = (connection: Connection): NvmeNamespace => shape.pa
 
 const nvmePort = 4420;
 const portalsMax = 16;
-const nqnText = /^nqn\.\d{4}-\d{2}\.[A-Za-z0-9.-]+(:[\x21-\x7e]+)?$/;
-const isNqn = (text: string): boolean => text.length <= 223 && nqnText.test(text);
+/** Not all names have the date and the domain of the specification: those of Cinder's own target are "nqn.iqn.2010-10.org.openstack:-ID".
+ *  A comma would end the name where the kernel takes its options apart. */
+const isNqn = (text: string): boolean => text.length <= 223 && /^nqn\.[!-+\--~]+$/.test(text);
 
 /** Thirty-two hexadecimal digits; all of them zero is what devices without such a name say. */
 function hexOf(text: string): string | undefined {

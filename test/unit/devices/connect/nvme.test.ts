@@ -76,6 +76,11 @@ test('what the drivers of Cinder give, of both kinds, is taken unchanged', () =>
     ['10.0.1.2', '4420', 'RoCEv2'],
   ];
   expect(parse({ target_nqn: nqn, vol_uuid: uuid, portals, ns_id: null })).toEqual(namespace({ uuid }));
+  // The name that the target of LVM gives: "nqn.", target_prefix, "-" and the id, and no date of its own.
+  const own = `nqn.iqn.2010-10.org.openstack:-${uuid}`;
+  const read = parse({ ...old, nqn: own, ns_id: '10', volume_nguid: undefined });
+  expect(read).toEqual(namespace({ nqn: own, nsid: 10 }));
+  expect(nvme.parseUrl(nvme.format(read))).toEqual(read);
 });
 
 test.each([
@@ -86,6 +91,7 @@ test.each([
   ],
   [{ target_nqn: nqn, vol_uuid: uuid, portals: [['10.0.0.2', 99999, 'tcp']] }, /no port/],
   [{ target_nqn: `${nqn} -x`, vol_uuid: uuid, portals: [['10.0.0.2', 4420, 'tcp']] }, /no NQN/],
+  [{ target_nqn: `${nqn},hostid=x`, vol_uuid: uuid, portals: [['10.0.0.2', 4420, 'tcp']] }, /no NQN/],
   [{ vol_uuid: uuid, alias: 'a', volume_replicas: [] }, /neither/],
 ])('connection_info %j is refused', (data, why) => {
   expect(() => parse(data)).toThrow(why);

@@ -74,12 +74,12 @@ async function attach(
   const writable = context.access === 'write';
   if (writable && image.snapshot !== null) throw attachFailed(what, 'a snapshot can not be written to');
   const temporary = writable || image.snapshot !== null ? null : `basalt-${context.id}`;
-  let built: RbdBuilt = { snapshot: temporary, pool: null };
-  await context.journal(built);
+  // No snapshot yet: to take one away the cluster is needed, and it may be one that never answers.
+  await context.journal({ snapshot: null, pool: null });
   context.note('Asking the cluster');
   const ceph = await openCeph(what, image, context);
   await ceph.info(image.snapshot);
-  built = { ...built, pool: await ceph.pool() };
+  const built: RbdBuilt = { snapshot: temporary, pool: await ceph.pool() };
   await context.journal(built);
   const users = writable ? await ceph.watchers() : [];
   if (users.length > 0) throw attachFailed(what, `it is in use by ${users.join(', ')}`);

@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { rbdImage } from '../../../../daemon/devices/connect/rbd/address.ts';
 import { confText } from '../../../../daemon/devices/connect/rbd/ceph.ts';
 import { rbdConnector } from '../../../../daemon/devices/connect/rbd/rbd.ts';
+import { systemTools } from '../../../../daemon/devices/connect/tools.ts';
+import { contextForTest } from '../../../support/connect.ts';
 
 const rbd = rbdConnector();
 const image = (more: object) => ({
@@ -97,4 +99,19 @@ test.each([
 test('an image that is read from a snapshot of our making is frozen at its attach; a snapshot that is named is for all', () => {
   expect(rbd.frozen?.(rbd.parseUrl('rbd://p/i'))).toBe(true);
   expect(rbd.frozen?.(rbd.parseUrl('rbd://p/i@s'))).toBe(false);
+});
+
+test('of a cluster that never answers nothing is left that would need its answer', async () => {
+  const silent = {
+    status: 110,
+    signal: null,
+    timedOut: true,
+    stdout: '',
+    stderr: '',
+    complaint: 'timed out',
+  };
+  const context = contextForTest({ tools: { ...systemTools, run: async () => silent } });
+  const connection = rbd.parseUrl('rbd://p/i?mons=192.0.2.1');
+  await expect(rbd.attach(connection, context)).rejects.toThrow('the cluster does not answer');
+  await rbd.detach(connection, context.journaled.at(-1) ?? {}, context);
 });

@@ -56,6 +56,8 @@ export interface Target {
 export interface OpenSourceOptions {
   /** Read it although something uses it. */
   readonly force: boolean;
+  /** For messages: what people know it by, where that is not what is opened. */
+  readonly calledBy?: string | undefined;
 }
 
 export interface OpenTargetOptions {
@@ -63,6 +65,8 @@ export interface OpenTargetOptions {
   readonly sizeBytes: number;
   /** Permits writing over an existing file. A block device needs it too. Never overrides "in use". */
   readonly force: boolean;
+  /** For messages: what people know it by, where that is not what is opened. */
+  readonly calledBy?: string | undefined;
   /** Where a file that is being made lives until `commit`, so that a crash can be cleaned up; told before it is made. */
   readonly onTemporary?: (path: string) => Promise<void>;
 }

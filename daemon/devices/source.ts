@@ -126,7 +126,8 @@ export async function openSource(
   text: string,
   options: OpenSourceOptions,
 ): Promise<Source> {
-  const place = await locateSource(text);
+  const located = await locateSource(text);
+  const place = { ...located, url: options.calledBy ?? located.url };
   const key = identityKey(place.identity);
   const alone = !isRead(key);
   const release = claim(key, 'read');

@@ -169,6 +169,8 @@ export async function openTarget(
   const url = parseDeviceUrl(text);
   const located = await locateTarget(url);
   if (located.found === 'nothing') return openNewFile(parts, url, options);
-  if (located.found === 'place') return openExisting(parts, located.place, options);
+  const { calledBy } = options;
+  if (located.found === 'place')
+    return openExisting(parts, { ...located.place, url: calledBy ?? located.place.url }, options);
   throw new Fault('TARGET_UNUSABLE', `Cannot write to "${text}": ${located.why}`);
 }

@@ -50,7 +50,7 @@ export async function openBackupSource(
   const earlier = await reopenTemporary(services, context, backup);
   if (earlier !== undefined) return closable(earlier, hold);
   const device = hold?.found.device ?? volume.source;
-  const source = await openSource(services, device, { force });
+  const source = await openSource(services, device, { force, calledBy: hold?.url });
   const used_by = [...source.usedBy];
   if (used_by.length === 0) return openedAs(source, hold, { read_from: 'source', used_by, hooks: [] });
   const frozen = await openFrozen(services, context, order, source);

@@ -60,6 +60,7 @@ export async function openRestoreTarget(
   const found = await openTarget(services, order.hold?.found.device ?? order.url, {
     sizeBytes,
     force,
+    calledBy: order.hold?.url,
     onTemporary,
   });
   try {

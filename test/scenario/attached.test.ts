@@ -1,7 +1,7 @@
 /** Volumes that have to be attached: backed up from, restored to, shared with the operator, and gone afterwards, whatever happens to
  *  the daemon, the job or the storage. On real NBD servers. */
 
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -91,6 +91,31 @@ test('what the operator attaches stays for him, beyond jobs and a restart, until
   expect(leftOf(daemon)).toEqual([]);
   const unknown = await daemon.basaltctl('device', 'detach', 'shop');
   expect(unknown).toMatchObject({ status: 66, stderr: expect.stringContaining('basaltctl device list') });
+});
+
+test('an attached device that is in use is called what the operator calls it', async () => {
+  const daemon = await daemonForTest();
+  const source = await served(noise(MiB, 9));
+  await daemon.addVolume('shop', source.url);
+  const attached = await daemon.basaltctl(
+    'device',
+    'attach',
+    'shop',
+    '--wait',
+    '-f',
+    'value',
+    '-c',
+    'device',
+  );
+  const open = openSync(attached.stdout.trim(), 'r+');
+  try {
+    const refused = await daemon.basaltctl('backup', 'create', 'shop', '--wait');
+    expect(refused).toMatchObject({ status: 75, stderr: expect.stringContaining('it is in use') });
+    expect(refused.stderr).toContain(`Cannot read "${source.url}"`);
+  } finally {
+    closeSync(open);
+  }
+  expect(await daemon.basaltctl('device', 'detach', 'shop')).toMatchObject({ status: 0 });
 });
 
 test('killed in the middle, a backup goes on with the device attached anew; a detach meanwhile is refused', async () => {

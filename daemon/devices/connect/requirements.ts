@@ -53,6 +53,9 @@ export const capabilities = {
   CAP_DAC_OVERRIDE: { bit: 1, for: 'files of sysfs, sockets and volumes of other users' },
 } as const;
 
+/** Without it /proc hides what processes with more rights than ours have open. */
+const sight = { name: 'CAP_SYS_PTRACE', bit: 19 } as const;
+
 export interface Readiness {
   /** Of a connector. */
   readonly kind: string;
@@ -72,6 +75,8 @@ export interface RequirementParts {
 export interface HostReadiness {
   /** What no connector can do without. */
   readonly host: readonly string[];
+  /** What makes looks at who uses a device say less than the truth, as whole sentences. */
+  readonly blind: readonly string[];
   readonly connectors: readonly Readiness[];
 }
 
@@ -91,7 +96,12 @@ export async function readinessOf(
     kind,
     missing: (await Promise.all(needs.map(missingOf))).flat(),
   }));
-  return { host: await missingOnHost(parts), connectors: await Promise.all(lines) };
+  const allowed = await allowedTo(parts);
+  return {
+    host: await missingOnHost(parts, allowed),
+    blind: blindTo(allowed),
+    connectors: await Promise.all(lines),
+  };
 }
 
 async function missingIn({ tools, versions }: RequirementParts, name: string): Promise<string[]> {
@@ -122,17 +132,29 @@ export function isAtLeast(version: string, lowest: string): boolean {
   return true;
 }
 
-async function missingOnHost({ folders, proc = '/proc' }: RequirementParts): Promise<string[]> {
-  const missing: string[] = [];
+/** Tells of the bit of a capability whether the process has it. What does not tell is believed to have all. */
+async function allowedTo({ proc = '/proc' }: RequirementParts): Promise<(bit: number) => boolean> {
   const status = await readFile(join(proc, 'self/status'), 'utf8').catch(() => '');
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
-  if (effective !== undefined) {
-    const bits = BigInt(`0x${effective}`);
-    for (const [name, { bit, for: what }] of Object.entries(capabilities)) {
-      if (((bits >> BigInt(bit)) & 1n) === 0n)
-        missing.push(`the process lacks ${name}, which it needs for ${what}`);
-    }
-  }
+  if (effective === undefined) return () => true;
+  const bits = BigInt(`0x${effective}`);
+  return (bit) => ((bits >> BigInt(bit)) & 1n) === 1n;
+}
+
+const blindTo = (allowed: (bit: number) => boolean): string[] =>
+  allowed(sight.bit)
+    ? []
+    : [
+        `The process lacks ${sight.name}: it does not see which programs have a source or target open, and takes one in use for unused`,
+      ];
+
+async function missingOnHost(
+  { folders }: RequirementParts,
+  allowed: (bit: number) => boolean,
+): Promise<string[]> {
+  const missing = Object.entries(capabilities)
+    .filter(([, { bit }]) => !allowed(bit))
+    .map(([name, { for: what }]) => `the process lacks ${name}, which it needs for ${what}`);
   // In a container without privileges both are there, and read-only.
   const readOnly = await access(folders.sys, constants.W_OK).then(
     () => false,
@@ -145,7 +167,7 @@ async function missingOnHost({ folders, proc = '/proc' }: RequirementParts): Pro
 /** The readiness as lines of a log; none where all is well. */
 export function warningsOf(ready: HostReadiness): string[] {
   const lacking = ready.connectors.filter(({ missing }) => missing.length > 0);
-  const lines = ready.host.map((why) => `Devices can not be attached: ${why}`);
+  const lines = [...ready.blind, ...ready.host.map((why) => `Devices can not be attached: ${why}`)];
   if (lacking.length > 0) {
     const list = lacking.map(({ kind, missing }) => `${kind} (${missing.join('; ')})`);
     lines.push(`Devices of these kinds can not be attached on this host: ${list.join(', ')}`);

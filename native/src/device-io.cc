@@ -3,7 +3,6 @@
 // Promises: a range that can't be proved a hole is data; after zeroRange every byte of the range reads as zero, by whatever way.
 // Knows nothing of volumes: the caller keeps ranges within the file.
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/file.h>
@@ -14,6 +13,7 @@
 #include <algorithm>
 
 #include "capability.h"
+#include "holes.h"
 #include "worker.h"
 
 namespace {
@@ -100,21 +100,12 @@ class ZeroRange : public basalt::Worker {
     }
     if (!Write(position_, from) || !Write(to, position_ + length_)) return;
     // Whatever the reason that these are refused for: the write that follows is what counts, and it names its own.
-    if (Allocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, to)) {
-      way_ = "punched";
-    } else if (Allocate(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, from, to)) {
-      way_ = "zeroed";
+    const char* way = from < to ? basalt::MakeZero(fd_, from, to - from) : nullptr;
+    if (way != nullptr) {
+      way_ = way;
     } else {
       Write(from, to);
     }
-  }
-
-  bool Allocate(int mode, off_t from, off_t to) {
-    int result;
-    do {
-      result = fallocate(fd_, mode, from, to - from);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
   }
 
   bool Write(off_t from, off_t to) {

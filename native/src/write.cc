@@ -5,6 +5,7 @@
 #include "capability.h"
 #include "direct.h"
 #include "hash.h"
+#include "holes.h"
 #include "worker.h"
 
 namespace {
@@ -74,8 +75,7 @@ class WriteWork : public basalt::Worker {
         return;
       case Action::kPunch:
         // Where no hole can be made, the data itself is zeros: write it.
-        if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, position_ + static_cast<off_t>(start),
-                      static_cast<off_t>(length)) == 0 ||
+        if (basalt::MakeZero(fd_, position_ + static_cast<off_t>(start), static_cast<off_t>(length)) != nullptr ||
             WriteAll(start, length)) {
           zeroed_ += length;
         }

@@ -17,9 +17,11 @@ import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { bridgeShape, closeBridge, openBridge } from '../../daemon/devices/connect/bridge/bridge.ts';
 import { checkImageLock } from '../../daemon/devices/connect/nfs/image-lock.ts';
 import { readChain } from '../../daemon/devices/connect/qcow2/chain.ts';
+import { native } from '../../native/native.ts';
 import { contextForTest, installed, toolsWithout } from '../support/connect.ts';
 import { faultOf, folderForTest, pattern, readFully, run, writeFully } from '../support/devices.ts';
 import { serveNbd } from '../support/nbd-server.ts';
+import { firstDifference } from '../support/volume-model.ts';
 
 const sizeBytes = 8 * MiB;
 
@@ -69,6 +71,33 @@ describe.each(['nbdfuse', 'qemu-storage-daemon'].filter(installed))('with %s', (
     pattern(MiB, 1).copy(expected);
     expected.fill(7, 4 * MiB, 4 * MiB + 64 * KiB);
     expect(whole.equals(expected)).toBe(true);
+  });
+
+  test('what is written and what is zeroed is in the image afterwards', async () => {
+    const folder = folderForTest();
+    const [raw, path] = [join(folder, 'raw'), join(folder, 'image')];
+    const bytes = pattern(sizeBytes, 3);
+    writeFileSync(raw, bytes);
+    run('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, path);
+    const image = await readChain(folder, 'image');
+    if (typeof image === 'string') throw new Error(image);
+    const context = contextForTest({ tools, access: 'write' });
+    const journal = (bridge: unknown) => context.journal({ bridge: bridgeShape.parse(bridge) });
+    const source = { node: image.node, writable: true };
+    const shown = await openBridge({ what: 'image', source, context, journal });
+    onTestFinished(() => closeBridge('image', shown, context));
+    const fd = openSync(shown.file, 'r+');
+    await native.zeroRange(fd, MiB + 512, 3 * MiB);
+    const block = Buffer.concat([pattern(64 * KiB, 5), Buffer.alloc(64 * KiB)]);
+    const where = { fd, directFd: -1, position: 6 * MiB, blockBytes: 64 * KiB };
+    await native.write({ ...where, data: block, zeros: 'punch' });
+    await native.sync(fd);
+    closeSync(fd);
+    await closeBridge('image', shown, context);
+    bytes.fill(0, MiB + 512, 4 * MiB + 512);
+    block.copy(bytes, 6 * MiB);
+    run('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', path, raw);
+    expect(firstDifference(readFileSync(raw), bytes)).toBe(-1);
   });
 });
 

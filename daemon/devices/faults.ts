@@ -12,9 +12,16 @@ const positionOf = (thrown: unknown): number | undefined => {
 const words: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EBUSY: 'another program has claimed it',
+  // What is left of a call that was waiting for a server when the mount was taken from it.
+  E512: 'its server does not answer',
   EDQUOT: 'the quota of its owner is used up',
   EFBIG: 'its file system cannot hold a file of this size',
   EIO: 'the device reports an input/output error',
+  ENODATA: 'the medium is damaged there',
+  ENOLINK: 'no path leads to the device any more',
+  EREMOTEIO: 'the storage refuses the command',
+  ESTALE: 'its server does not know it any more',
+  ETIMEDOUT: 'the device does not answer',
   ENOMEDIUM: 'there is no medium in the drive',
   ENOSPC: 'there is no space left',
   ENXIO: 'there is no device behind it',

@@ -8,7 +8,7 @@ import type { Native } from '../../native/native.ts';
 import { digestBytes, roundUp } from '../base/bytes.ts';
 import { errnoOf, Fault } from '../base/faults.ts';
 import type { Source } from '../devices/device.ts';
-import { sourceReadFault } from '../devices/faults.ts';
+import { whyOf } from '../devices/faults.ts';
 import type { Evidence } from '../format/manifest.ts';
 import type { ManifestFields } from '../repository/repository.ts';
 import type { Descriptors } from './direct.ts';
@@ -145,10 +145,12 @@ export class Unreadable {
   #fault(failure: unknown): Fault {
     const { url } = this.#parts.source;
     const { ranges, total_bytes } = this.#found.report();
-    const shown = ranges.slice(0, rangesShownMax).map(({ offset, length }) => `${offset}+${length}`);
+    const shown = ranges
+      .slice(0, rangesShownMax)
+      .map(({ offset, length }) => `${offset} to ${offset + length - 1}`);
     const more = ranges.length > shown.length ? ` and ${ranges.length - shown.length} more ranges` : '';
-    const why = sourceReadFault(url, failure).message;
-    return new Fault('SOURCE_READ_FAILED', `${why}; unreadable: ${shown.join(', ')}${more}`, {
+    const where = `bytes ${shown.join(', ')}${more}`;
+    return new Fault('SOURCE_READ_FAILED', `Cannot read "${url}" at ${where}: ${whyOf(failure)}`, {
       cause: failure,
       details: { unreadable: ranges, unreadable_bytes: total_bytes },
       hint: 'See what the kernel log says of the device (dmesg). backup create --skip-errors reads around it, and marks the backup',

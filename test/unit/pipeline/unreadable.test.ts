@@ -98,7 +98,7 @@ test('unless it is wanted, a lost sector is a fault with its range', async () =>
   const unreadable = deviceWhere((sector) => sector === 7, false);
   await expect(unreadable.recover(new Errno('EIO'), 0, size, new Uint8Array(size))).rejects.toMatchObject({
     code: 'SOURCE_READ_FAILED',
-    message: expect.stringContaining('unreadable: 3584+512'),
+    message: expect.stringContaining('at bytes 3584 to 4095: the device reports an input/output error'),
     details: { unreadable: [{ offset: 3584, length: 512 }], unreadable_bytes: 512 },
   });
 });

@@ -25,10 +25,10 @@ export interface Connection {
   close(): void;
 }
 
-export async function connect(socketPath: string): Promise<Connection> {
+export async function connect(socketPath: string, limitMs = helloTimeoutMs): Promise<Connection> {
   const connection = new SocketConnection(await openSocket(socketPath), socketPath);
   try {
-    await sayHello(connection, socketPath);
+    await sayHello(connection, socketPath, limitMs);
     return connection;
   } catch (thrown) {
     connection.close();
@@ -66,12 +66,12 @@ function openSocket(socketPath: string): Promise<Socket> {
   });
 }
 
-async function sayHello(connection: Connection, socketPath: string): Promise<void> {
+async function sayHello(connection: Connection, socketPath: string, limitMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       reject(new Fault('DAEMON_UNREACHABLE', `Cannot reach basaltd at "${socketPath}": it does not answer`));
-    }, helloTimeoutMs);
+    }, limitMs);
   });
   const hello = connection.call('hello', { client: `basaltctl/${productVersion}`, ...protocolVersion });
   try {

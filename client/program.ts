@@ -16,6 +16,7 @@ import { addBackupShow } from './commands/backup/show.ts';
 import { addBackupUnset } from './commands/backup/unset.ts';
 import { addBackupVerify } from './commands/backup/verify.ts';
 import { addCatalogRebuild } from './commands/catalog/rebuild.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addConfigCheck } from './commands/config/check.ts';
 import { addConfigShow } from './commands/config/show.ts';
 import { addDeviceAttach } from './commands/device/attach.ts';
@@ -163,7 +164,8 @@ Examples:
   $ basaltctl mount BACKUP /mnt/web
 
 Help of a noun or a verb: basaltctl backup --help, basaltctl backup create --help.
-A volume or backup is named by its name or its id. -f json is for programs: whole bytes and stable keys on stdout,
+A volume or backup is named by its name or its id; of several backups of one name the only one that has data is meant
+where it is to be read. -f json is for programs: whole bytes and stable keys on stdout,
 errors as {"error": {"code", "message", "hint"}} on stderr.
 Exit status: 0 done, 64 usage, 65 damaged data, 66 no such thing, 69 no daemon, 73 target, 74 input or output,
 75 try later, 76 versions, 77 not permitted, 78 settings, 130 detached by Ctrl-C.`;
@@ -188,14 +190,14 @@ export function createProgram(writeOut: (text: string) => void, writeHelp: (text
       `\nExample:\n  $ basaltctl ${name} ${noun.commands[0]?.name() ?? ''} --help\n\nExit status: see the help of each verb.`,
     );
   }
-  for (const addVerb of [addMount, addUnmount, addEvents, addStatus]) addVerb(program);
+  for (const addVerb of [addMount, addUnmount, addEvents, addStatus, addCompletion]) addVerb(program);
   return program;
 }
 
 function addGlobalOptions(program: Command): void {
   program
     .addOption(
-      new Option('--socket <PATH>', 'socket of the daemon').env('BASALT_SOCKET').default(defaultSocketPath),
+      new Option('--socket <SOCKET>', 'socket of the daemon').env('BASALT_SOCKET').default(defaultSocketPath),
     )
     .addOption(new Option('--project <PROJECT>', 'project to act for').env('BASALT_PROJECT'))
     .addOption(

@@ -1,6 +1,6 @@
 /** `basaltctl events`: what has happened to backups, and with --follow what happens from now on. */
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { Fault } from '../../daemon/protocol/faults.ts';
 import type { EventValue } from '../../daemon/protocol/values.ts';
 import { chooseFields } from '../output/columns.ts';
@@ -13,7 +13,7 @@ import { inSession, verb, wholeNumber } from '../verb.ts';
 interface Options {
   follow?: boolean;
   last?: number;
-  kind?: string;
+  kind?: (typeof kinds)[number];
   backup?: string;
   allProjects?: boolean;
 }
@@ -35,18 +35,11 @@ export function addEvents(program: Command): void {
   })
     .option('--follow', 'go on until Ctrl-C, or until the daemon stops')
     .option('--last <COUNT>', 'only the newest so many of the past (100; 10 with --follow)', wholeNumber)
-    .option('--kind <KIND>', `only ${kinds.join(', ')}`)
+    .addOption(new Option('--kind <KIND>', 'only of this kind').choices(kinds))
     .option('--backup <BACKUP>', 'only of this backup, by name or id')
     .option('--all-projects', 'of every project that you may act for')
     .action(
-      inSession(async (session, { follow, last, kind: wanted, backup, allProjects }: Options) => {
-        const kind = kinds.find((known) => known === wanted);
-        if (kind !== wanted) {
-          throw new Fault(
-            'USAGE',
-            `Cannot show events of kind "${wanted}": it is none of ${kinds.join(', ')}`,
-          );
-        }
+      inSession(async (session, { follow, last, kind, backup, allProjects }: Options) => {
         const filter = { ...defined({ kind, backup, all_projects: allProjects }), ...session.inProject };
         if (follow === true) {
           const print = printerOf(session);

@@ -57,7 +57,7 @@ export function addBackupCreate(noun: Command): void {
     .option('--property <KEY=VALUE>', 'property of the backup; may be repeated', collectProperty)
     .option('--container <CONTAINER>', 'container, for records that keep one')
     .option('--availability-zone <ZONE>', 'availability zone to record')
-    .option('--repository <NAME>', 'repository that gets it (default)')
+    .option('--repository <REPOSITORY>', 'repository that gets it (default)')
     .option('--rate <RATE>', 'bytes a second for this backup alone; 50MiB', parseRate)
     .option(
       '--changed-extents <FILE>',

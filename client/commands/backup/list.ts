@@ -1,6 +1,6 @@
 /** `basaltctl backup list`: backups, newest first. */
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Result } from '../../../daemon/protocol/methods.ts';
 import { backupTitles } from '../../output/titles.ts';
 import { defined, type Session } from '../../session.ts';
@@ -17,6 +17,18 @@ interface Options {
   marker?: string;
   sort?: string;
 }
+
+/** The last two are Cinder's: no backup is ever listed in them. */
+const statuses = [
+  'creating',
+  'available',
+  'restoring',
+  'deleting',
+  'error',
+  'error_deleting',
+  'error_restoring',
+  'deleted',
+];
 
 /** A page where nobody says how long it is. */
 const pageItems = 1000;
@@ -36,10 +48,7 @@ export function addBackupList(noun: Command): void {
   })
     .option('--long', 'more columns')
     .option('--name <NAME>', 'only of this name')
-    .option(
-      '--status <STATUS>',
-      'only in this status: creating, available, restoring, deleting, error, error_deleting',
-    )
+    .addOption(new Option('--status <STATUS>', 'only in this status').choices(statuses))
     .option('--volume <VOLUME>', 'only of this volume, by name or id')
     .option('--all-projects', 'of every project, not only your own')
     .option('--limit <COUNT>', 'at most so many in one page', wholeNumber)

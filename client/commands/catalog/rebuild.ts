@@ -11,7 +11,7 @@ export function addCatalogRebuild(noun: Command): void {
     examples: ['basaltctl catalog rebuild'],
     exits: [65, 66, 74, 75, 130],
   })
-    .argument('[NAME]', 'name of the repository', defaultRepository)
+    .argument('[REPOSITORY]', 'name of the repository', defaultRepository)
     .action(
       inSession(async (session, _: object, name: string) => {
         const { job_id } = await session.call('catalog.rebuild', { name });

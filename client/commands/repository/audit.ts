@@ -15,7 +15,7 @@ export function addRepositoryAudit(noun: Command): void {
     examples: ['basaltctl repository audit cinder', 'basaltctl repository audit cinder -f json'],
     exits: [64, 65, 66, 74, 75, 130],
   })
-    .argument('[NAME]', 'name of the repository', defaultRepository)
+    .argument('[REPOSITORY]', 'name of the repository', defaultRepository)
     .action(
       inSession(async (session, _: object, name: string) => {
         const { job_id } = await session.call('repository.audit', { name });

@@ -11,7 +11,7 @@ export function addRepositoryCheck(noun: Command): void {
     examples: ['basaltctl repository check', 'basaltctl repository check old --read-data -f json'],
     exits: [65, 66, 74, 75, 130],
   })
-    .argument('[NAME]', 'name of the repository', defaultRepository)
+    .argument('[REPOSITORY]', 'name of the repository', defaultRepository)
     .option('--read-data', 'read and check every stored byte too')
     .action(
       inSession(async (session, { readData }: { readData?: boolean }, name: string) => {

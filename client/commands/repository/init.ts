@@ -32,7 +32,7 @@ export function addRepositoryInit(noun: Command): void {
     ],
     exits: [64, 73, 74, 75],
   })
-    .argument('[NAME]', 'name of the repository', defaultRepository)
+    .argument('[REPOSITORY]', 'name of the repository', defaultRepository)
     .addOption(new Option('--kind <KIND>', 'kind that the URL must mean').choices(['native', 'cinder']))
     .option('--block-size <SIZE>', '16, 32, 64, 128 or 256 KiB (64 KiB); only of our own format', size)
     .addOption(

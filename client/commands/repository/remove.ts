@@ -11,7 +11,7 @@ export function addRepositoryRemove(noun: Command): void {
     examples: ['basaltctl repository remove old', 'basaltctl repository remove old --force'],
     exits: [66, 75],
   })
-    .argument('<NAME>', 'name of the repository')
+    .argument('<REPOSITORY>', 'name of the repository')
     .option('--force', 'forget the records of its backups, too')
     .action(
       inSession(async (session, { force }: { force?: boolean }, name: string) => {

@@ -12,7 +12,7 @@ export function addRepositoryScan(noun: Command): void {
     examples: ['basaltctl repository scan old', 'basaltctl repository scan old -f json'],
     exits: [64, 66, 74, 75, 130],
   })
-    .argument('<NAME>', 'name of the repository')
+    .argument('<REPOSITORY>', 'name of the repository')
     .action(
       inSession(async (session, _: object, name: string) => {
         const { job_id } = await session.call('repository.scan', { name, ...session.inProject });

@@ -10,7 +10,7 @@ export function addRepositoryShow(noun: Command): void {
     examples: ['basaltctl repository show'],
     exits: [66],
   })
-    .argument('[NAME]', 'name of the repository', defaultRepository)
+    .argument('[REPOSITORY]', 'name of the repository', defaultRepository)
     .action(
       inSession(async (session, _: object, name: string) => {
         await session.one(await session.call('repository.show', { name }));

@@ -11,7 +11,7 @@ export function addRepositoryStats(noun: Command): void {
     examples: ['basaltctl repository stats', 'basaltctl repository stats -f value -c stored_bytes'],
     exits: [66],
   })
-    .argument('[NAME]', 'name of the repository', defaultRepository)
+    .argument('[REPOSITORY]', 'name of the repository', defaultRepository)
     .action(
       inSession(async (session, _: object, name: string) => {
         await session.one(await session.call('repository.stats', { name }));

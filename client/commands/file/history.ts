@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import type { FileDetailsValue } from '../../../daemon/protocol/values.ts';
 import { RemoteFailure } from '../../failure.ts';
 import { differences } from '../../files/digest.ts';
+import { Missed } from '../../files/missed.ts';
 import { labelOf, pointsOf } from '../../files/points.ts';
 import { type Place, showFile } from '../../files/walk.ts';
 import { historyTitles } from '../../output/titles.ts';
-import type { Session } from '../../session.ts';
 import { inSession, verb, wholeNumber } from '../../verb.ts';
 
 interface Options {
@@ -19,7 +19,7 @@ export function addFileHistory(noun: Command): void {
   verb(noun, 'history', {
     summary: 'Shows which backups hold a file, and where it changed',
     details:
-      'Oldest first. "changed" says what: content, owner, mode, kind, time. Content is compared byte by byte where size and times\nleave it open.',
+      'Oldest first. "changed" says what: content, owner, mode, kind, time. Content is compared byte by byte where size and times\nleave it open. A backup that cannot be read is left out and named on stderr; then the status is the one of what is wrong with it.',
     examples: ['basaltctl file history web /etc/passwd', 'basaltctl file history web /srv/db/data -f json'],
     exits: [65, 66, 74],
   })
@@ -31,9 +31,14 @@ export function addFileHistory(noun: Command): void {
       inSession(async (session, { partition, logicalVolume }: Options, volume: string, path: string) => {
         const rows: object[] = [];
         let before: readonly [FileDetailsValue, Place] | undefined;
-        for (const point of await pointsOf(session, volume)) {
+        const points = await pointsOf(session, volume);
+        const missed = new Missed(session, points.length);
+        for (const point of points) {
           const place = { session, backup: point.id, partition, logicalVolume };
-          const file = await fileAt(session, place, path, labelOf(point));
+          const file = await fileAt(place, path).catch((thrown: unknown) => {
+            missed.leaveOut(point, thrown);
+            return 'unreadable' as const;
+          });
           if (file === 'unreadable') continue;
           const now = file === undefined ? undefined : ([file, place] as const);
           rows.push({
@@ -51,19 +56,18 @@ export function addFileHistory(noun: Command): void {
           titles: historyTitles,
           initial: ['backup', 'data_timestamp', 'state', 'size_bytes', 'modified_at'],
         });
+        missed.requireNone();
       }),
     );
 }
 
-/** The file, undefined where it is not there, or a note that the backup can't be read. */
-async function fileAt(session: Session, place: Place, path: string, label: string) {
+/** The file; undefined where it is not there. */
+async function fileAt(place: Place, path: string): Promise<FileDetailsValue | undefined> {
   try {
     return await showFile(place, { path });
   } catch (thrown) {
     if (thrown instanceof RemoteFailure && thrown.fault.code === 'FILE_UNKNOWN') return undefined;
-    session.note(`Left out backup "${label}"`);
-    session.complain(thrown);
-    return 'unreadable' as const;
+    throw thrown;
   }
 }
 

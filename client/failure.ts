@@ -3,8 +3,9 @@
  *  ends with 70. Pure. */
 
 import { Fault, faults, isFaultCode, toFault } from '../daemon/protocol/faults.ts';
-import type { FaultValue } from '../daemon/protocol/values.ts';
-import { printable, printableJson } from './output/text.ts';
+import type { FaultValue, JobValue } from '../daemon/protocol/values.ts';
+import { flatten } from './output/columns.ts';
+import { humanText, printable, printableJson } from './output/text.ts';
 
 export interface Failure extends FaultValue {
   exitStatus: number;
@@ -56,4 +57,22 @@ export function failureText(failure: Failure, format: unknown): string {
   const { exitStatus: _, ...error } = failure;
   if (format === 'json') return `${printableJson(JSON.stringify({ error }))}\n`;
   return `${printable(failure.message)}\n${printable(failure.hint)}\n`;
+}
+
+const detailLinesMax = 20;
+
+/** What a failed job knows beyond its message, for people. */
+export function detailLines({ id, fault, result }: JobValue): string[] {
+  const told = `${fault?.message ?? ''}\n${fault?.hint ?? ''}`;
+  const isTold = (value: unknown): boolean =>
+    Array.isArray(value) ? value.every(isTold) : typeof value === 'string' && told.includes(value);
+  const rest = flatten(result ?? {}).filter(([, value]) => value !== null && !isTold(value));
+  const lines = rest.flatMap(([key, value]) =>
+    (typeof value === 'string' ? value.trimEnd() : humanText(key, value))
+      .split('\n')
+      .map((line, number) => (number === 0 ? `${key}: ${line}` : `  ${line}`)),
+  );
+  if (lines.length <= detailLinesMax) return lines;
+  const left = lines.length - detailLinesMax;
+  return [...lines.slice(0, detailLinesMax), `… and ${left} lines more: basaltctl job show ${id}`];
 }

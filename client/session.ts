@@ -4,7 +4,7 @@
 import type { MethodName, Params, Result } from '../daemon/protocol/methods.ts';
 import type { EventValue, JobValue } from '../daemon/protocol/values.ts';
 import { type Connection, connect } from './connection.ts';
-import { failureOf, failureText } from './failure.ts';
+import { detailLines, failureOf, failureText } from './failure.ts';
 import { createOutput, type Format, type Output } from './output/print.ts';
 import { progressOn } from './output/progress.ts';
 import { failureOfJob, waitForJob } from './wait.ts';
@@ -31,8 +31,11 @@ export interface Session extends Output {
   attend<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>>;
   /** Tells `onEvent` of events until the daemon stops, which is thrown, or nobody reads what is printed. */
   follow(params: Params<'events.follow'>, onEvent: (event: EventValue) => void): Promise<void>;
-  /** The job as it ended well. Otherwise prints what it reported all the same, as `show` does, and throws its fault. */
+  /** The job as it ended well; otherwise its fault is thrown. A report of damage is printed all the same, as `show` does: it is what was
+   *  asked for. Other details of a failure are no answer: they go with the fault. */
   wait(jobId: string, show?: (result: object) => Promise<void>): Promise<JobValue>;
+  /** The job as it ended, well or not. */
+  ended(jobId: string): Promise<JobValue>;
   /** Tells a failure that does not end the command. */
   complain(thrown: unknown): void;
   close(): void;
@@ -48,6 +51,10 @@ export function openSession(options: GlobalOptions): Session {
     writeOut: (text) => process.stdout.write(text),
     writeNote: (text) => process.stderr.write(text),
   });
+  const ended = async (jobId: string): Promise<JobValue> => {
+    const parts = { connection: await connection(), progress: await progressOn(process.stderr), inProject };
+    return waitForJob(parts, jobId);
+  };
   return {
     ...output,
     format: options.format,
@@ -68,12 +75,14 @@ export function openSession(options: GlobalOptions): Session {
       });
       await Promise.race([(await connection()).call('events.follow', params, { onEvent }), unread]);
     },
+    ended,
     wait: async (jobId, show = (result) => output.one(result)) => {
-      const parts = { connection: await connection(), progress: await progressOn(process.stderr), inProject };
-      const job = await waitForJob(parts, jobId);
+      const job = await ended(jobId);
       const failure = failureOfJob(job);
       if (failure === undefined) return job;
-      if (job.result !== null) await show(job.result);
+      const isReport = job.fault?.code === 'FOUND_DAMAGE';
+      if (isReport && job.result !== null) await show(job.result);
+      if (!isReport && options.format !== 'json') for (const line of detailLines(job)) output.note(line);
       throw failure;
     },
     complain: (thrown) => {

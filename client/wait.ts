@@ -46,7 +46,10 @@ export async function waitForJob(parts: WaitParts, jobId: string): Promise<JobVa
 
 /** What a job that did not succeed is told as; undefined where all went well. */
 export function failureOfJob(job: JobValue): Error | undefined {
-  if (job.fault !== null) return new RemoteFailure(job.fault);
+  if (job.fault !== null) {
+    const isTold = job.result === null || job.fault.code === 'FOUND_DAMAGE';
+    return new RemoteFailure(isTold ? job.fault : { ...job.fault, details: job.result ?? {} });
+  }
   if (job.status === 'cancelled') return new Fault('CANCELLED', `Job "${job.id}" was cancelled`);
   if (job.status === 'failed') return new Fault('INTERNAL', `Job "${job.id}" failed and did not say why`);
   return undefined;

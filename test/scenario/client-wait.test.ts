@@ -94,6 +94,35 @@ test('a verify that found damage prints the ranges and ends with 65', async () =
   expect(table.stdout).toContain('offset=65536, length=4096, reason=checksum');
 });
 
+test('what a failed job knows besides goes with its fault: nothing of it is on stdout, whatever the format', async () => {
+  const result = {
+    paths: ['10.0.0.2:3260: nobody listens there'],
+    stderr: 'first line\nsecond\u001b[31m line\n',
+    tried: 3,
+  };
+  const fault = aFault('ATTACH_FAILED', 'Cannot attach "x": 10.0.0.2:3260: nobody listens there');
+  await fake({ 'device.attach': startJob, 'job.watch': endsAs({ status: 'failed', fault, result }) });
+  const json = await basaltctl('device', 'attach', 'iscsi://x', '--wait', '-f', 'json');
+  expect([json.status, json.stdout]).toEqual([74, '']);
+  expect(JSON.parse(json.stderr)).toEqual({ error: { ...fault, details: result } });
+  for (const format of ['table', 'yaml', 'csv', 'value']) {
+    const text = await basaltctl('device', 'attach', 'iscsi://x', '--wait', '-f', format);
+    expect([text.status, text.stdout]).toEqual([74, '']);
+    // What the sentence says already is not said twice.
+    const details = 'stderr: first line\n  second\\x1b[31m line\ntried: 3\n';
+    expect(text.stderr).toBe(`${details}${fault.message}\n${fault.hint}\n`);
+  }
+});
+
+test('job watch shows the job as job show does, also one that failed', async () => {
+  const job = aJob({ status: 'failed', fault: aFault('STORAGE_FULL'), result: { left: 1 } });
+  await fake({ 'job.watch': (reply) => reply.result(job) });
+  const { status, stdout, stderr } = await basaltctl('job', 'watch', jobId, '-f', 'json');
+  expect(status).toBe(75);
+  expect(JSON.parse(stdout)).toEqual(job);
+  expect(JSON.parse(stderr)).toEqual({ error: { ...job.fault, details: job.result } });
+});
+
 test('Ctrl-C detaches: the job is not cancelled, its id is told, the exit status is 130', async () => {
   const running = await fake({
     'backup.create': (reply) => reply.result({ backup: aBackup(), job_id: jobId }),

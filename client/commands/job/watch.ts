@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { inSession, verb } from '../../verb.ts';
+import { failureOfJob } from '../../wait.ts';
 
 export function addJobWatch(noun: Command): void {
   verb(noun, 'watch', {
@@ -14,7 +15,10 @@ export function addJobWatch(noun: Command): void {
     .argument('<JOB>', 'id')
     .action(
       inSession(async (session, _: object, job: string) => {
-        await session.one(await session.wait(job));
+        const ended = await session.ended(job);
+        await session.one(ended);
+        const failure = failureOfJob(ended);
+        if (failure !== undefined) throw failure;
       }),
     );
 }

@@ -1,6 +1,6 @@
 /** The running part of a restore, made from what the catalog holds: at its begin, and again after the daemon ended.
- *  Promises: a new file has its name only when it is whole; a failed restore to something that existed says so in the volume's
- *  status. */
+ *  Promises: a new file has its name only when it is whole; a restore that failed after it may have written to something that existed
+ *  says so in the volume's status, and one that was refused before leaves it as it was. */
 
 import { randomUUID } from 'node:crypto';
 import { Fault } from '../base/faults.ts';
@@ -34,7 +34,10 @@ export function restoreOrder(
   const { project_id, backup_id, volume_id } = record;
   let manifest: BackupManifest | undefined;
   let identity: VolumeRecord['identity'] = null;
-  let written = checkpoint?.kind === 'restore' ? new Written(checkpoint.written) : undefined;
+  const earlier = checkpoint?.kind === 'restore' ? checkpoint : undefined;
+  let written = earlier === undefined ? undefined : new Written(earlier.written);
+  // The first checkpoint comes before the first write.
+  const nothingWritten = () => earlier === undefined && written?.hasGrown !== true;
   return {
     kind: 'restore',
     project_id,
@@ -66,17 +69,23 @@ export function restoreOrder(
       const volume = catalog.get('volumes', volume_id ?? '');
       if (volume !== undefined) {
         services.busyVolumes.delete(volume.id);
-        const after =
-          backup === undefined || restored === undefined
-            ? volumeStatus.move(volume, 'error_restoring', { written_ranges: written?.report() ?? null })
-            : { ...afterRestore(volume, backup, restored), written_ranges: null };
-        changes.put('volumes', after);
+        if (backup !== undefined && restored !== undefined)
+          changes.put('volumes', { ...afterRestore(volume, backup, restored), written_ranges: null });
+        else if (nothingWritten()) changes.put('volumes', asBefore(volume));
+        else {
+          const written_ranges = written?.report() ?? null;
+          changes.put('volumes', volumeStatus.move(volume, 'error_restoring', { written_ranges }));
+        }
       } else if (backup !== undefined && restored !== undefined) {
         registerNew(services, changes, { plan, identity }, backup, restored);
       }
     },
   };
 }
+
+/** Of an earlier restore the ranges are still told. */
+const asBefore = (volume: VolumeRecord): VolumeRecord =>
+  volumeStatus.move(volume, volume.previous_status === 'error_restoring' ? 'error_restoring' : 'available');
 
 function registerNew(
   { clock }: Services,

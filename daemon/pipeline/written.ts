@@ -22,9 +22,16 @@ export class Written {
   #exact: boolean;
   readonly #underWay = new Set<Range>();
 
+  #added = false;
+
   constructor(earlier: WrittenReport | null = null) {
     this.#ranges = [...(earlier?.ranges ?? [])];
     this.#exact = earlier?.exact ?? true;
+  }
+
+  /** Whether anything came to what was known earlier. */
+  get hasGrown(): boolean {
+    return this.#added || this.#underWay.size > 0;
   }
 
   /** The range may be changed from now on; the answer says whether it was, and ends that. */
@@ -37,6 +44,7 @@ export class Written {
   }
 
   add(range: Range): void {
+    this.#added = true;
     this.#ranges = this.#with(this.#ranges, range);
     if (this.#ranges.length > writtenRangesMax) this.#joinClosest();
   }

@@ -9,7 +9,7 @@ import { leftOf } from '../support/attached-world.ts';
 import { codeOfCall, eventually } from '../support/daemon.ts';
 import { folderForTest } from '../support/devices.ts';
 import { addNoise, daemonForTest, expectRestores, MiB } from '../support/fault-world.ts';
-import { serveNbd } from '../support/nbd-server.ts';
+import { serveNbd, serveNbdAt } from '../support/nbd-server.ts';
 import { expectAtRest, untilByte } from '../support/resume-world.ts';
 import { firstDifference, noise } from '../support/volume-model.ts';
 
@@ -152,6 +152,35 @@ test('killed in the middle, a restore goes on with its target attached anew', as
   expect(firstDifference(readFileSync(target.image), bytes)).toBe(-1);
   expect(leftOf(daemon)).toEqual([]);
   await expectAtRest(daemon);
+});
+
+test('a restore that is refused before it writes leaves the volume as it was; one that began says so', async () => {
+  const daemon = await daemonForTest();
+  await addNoise(daemon, 'local', 8 * MiB, 8);
+  const { id: backup } = await daemon.backUp('local');
+  const target = await served(Buffer.alloc(8 * MiB, 7));
+  await daemon.addVolume('till', target.url);
+  const order = { backup, target: 'till', force: true };
+  const till = () => daemon.call('volume.show', { volume: 'till' });
+  const away = async () => {
+    await target.kill();
+    await daemon.failed(daemon.call('backup.restore', order), 'ATTACH_FAILED');
+    expect(await daemon.call('backup.show', { backup })).toMatchObject({ status: 'available' });
+    return till();
+  };
+  expect(await away()).toMatchObject({ status: 'available', written_ranges: [], written_bytes: 0 });
+
+  const again = await serveNbdAt(target.socket, target.image);
+  const { job_id } = await daemon.call('backup.restore', { ...order, rate: 2 * MiB });
+  await untilByte(daemon, job_id, MiB);
+  await daemon.call('job.cancel', { job: job_id });
+  const half = await till();
+  expect(half).toMatchObject({ status: 'error_restoring', written_ranges: [{ offset: 0 }] });
+  await again.kill();
+  // Refused now, it is as the one before has left it.
+  const { written_ranges, written_bytes } = half;
+  expect(await away()).toMatchObject({ status: 'error_restoring', written_ranges, written_bytes });
+  expect(leftOf(daemon)).toEqual([]);
 });
 
 test('stopped in the middle, nothing stays mounted, and the backup goes on at the next start', async () => {

@@ -99,6 +99,20 @@ test('restore: one that ends too early leaves the backup available and its targe
   expect(readFileSync(sourceOf(daemon, 'v')).equals(bytes)).toBe(true);
 });
 
+test('restore: one that is cancelled before it begins leaves its target as it was', async () => {
+  const daemon = await daemonForTest({ settings: 'max_operations = 1\n' });
+  await addNoise(daemon, 'v', 8 * MiB, 1);
+  await addNoise(daemon, 'slow', 8 * MiB, 2);
+  const { id: backup } = await daemon.backUp('v');
+  const first = await daemon.call('backup.create', { volume: 'slow', rate: 65_536 });
+  await underWay(daemon, first.job_id);
+  const { job_id } = await daemon.call('backup.restore', { backup, target: 'v', force: true });
+  await daemon.call('job.cancel', { job: job_id });
+  expect(await volumeOf(daemon, 'v')).toMatchObject({ status: 'available', written_bytes: 0 });
+  expect(await daemon.call('backup.show', { backup })).toMatchObject({ status: 'available' });
+  await daemon.call('job.cancel', { job: first.job_id });
+});
+
 test('restore: a path that is a registered volume is that volume, also by way of a link', async () => {
   const daemon = await daemonForTest();
   const bytes = await addNoise(daemon, 'v', 8 * MiB, 1);

@@ -16,7 +16,7 @@ import {
   recordServiceOf,
   sealNativeMetadata,
 } from '../format/record-service.ts';
-import { dependentsOf, findBackup } from './find.ts';
+import { dependentsOf, findBackupToRead } from './find.ts';
 import { cinderData } from './import-cinder.ts';
 import { type Services, timestamp } from './services.ts';
 
@@ -25,7 +25,7 @@ export async function exportRecord(
   reference: string,
   project: string,
 ): Promise<{ backup_service: string; backup_url: string }> {
-  const backup = findBackup(services.catalog, reference, project);
+  const backup = findBackupToRead(services.catalog, reference, project);
   requireAvailable(backup);
   const repository = await services.repositories.of(backup);
   const { map, cinder } = await repository.manifest(backup.id);

@@ -14,7 +14,7 @@ import type { BackupManifest } from '../format/manifest.ts';
 import { copyBackup } from '../pipeline/copy.ts';
 import { throwIfCancelled } from '../pipeline/parts.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
-import { findBackup, requireReadable } from './find.ts';
+import { findBackupToRead, requireReadable } from './find.ts';
 import type { JobContext } from './job-order.ts';
 import { type Services, timestamp, withMemory } from './services.ts';
 
@@ -36,7 +36,7 @@ interface Copied {
 
 export async function copyBackupTo(services: Services, order: CopyOrder): Promise<JobRecord> {
   const { catalog, repositories } = services;
-  const backup = findBackup(catalog, order.backup, order.project);
+  const backup = findBackupToRead(catalog, order.backup, order.project);
   requireReadable(backup, 'copy');
   if (backup.repository === order.to) {
     throw new Fault('ALREADY_EXISTS', `Cannot copy backup "${backup.id}" to "${order.to}": it is there`, {

@@ -11,7 +11,7 @@ import type {
   FilePiece,
   FileReference,
 } from '../view/browse/browse.ts';
-import { findBackup, requireReadable } from './find.ts';
+import { findBackupToRead, requireReadable } from './find.ts';
 import type { Services } from './services.ts';
 
 export interface FileOrder {
@@ -48,7 +48,7 @@ function volumeOf({ partition, logical_volume: logical }: FileOrder): string | n
 }
 
 function referenceOf(services: Services, order: FileOrder): FileReference {
-  const backup = findBackup(services.catalog, order.backup, order.project);
+  const backup = findBackupToRead(services.catalog, order.backup, order.project);
   requireReadable(backup, 'read files of');
   return { backupId: backup.id, volume: volumeOf(order), path: order.path, node: order.node };
 }

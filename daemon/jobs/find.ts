@@ -1,10 +1,14 @@
 /** Finds volumes, snapshots and backups by id or name, within a project. BACKUP_UNKNOWN, VOLUME_UNKNOWN, AMBIGUOUS_NAME.
- *  Promises: another project's things are not there. Changes nothing. */
+ *  Promises: another project's things are not there; of several that have one name none is guessed: the fault lists them. Changes
+ *  nothing. */
 
 import { Fault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackupRecord, SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import type { Services } from './services.ts';
+
+/** How many of one name a fault tells of. */
+const listedMax = 5;
 
 interface Named {
   readonly id: string;
@@ -41,7 +45,11 @@ export function findVolumeAnywhere(catalog: Catalog, reference: string, project:
   if (own !== undefined) return own;
   if (volume === undefined) throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${reference}"`);
   if (another === undefined) return volume;
-  throw new Fault('AMBIGUOUS_NAME', `Cannot tell which volume "${reference}" is: several projects have one`);
+  const listed = named.slice(0, listedMax).map(({ id, project_id }) => `${id} (project ${project_id})`);
+  throw new Fault(
+    'AMBIGUOUS_NAME',
+    `Cannot tell which volume "${reference}" is: ${named.length} projects have one: ${listed.join(', ')}`,
+  );
 }
 
 /** A snapshot, of `volume` where one is given. A name counts for the volume only, an id everywhere. */
@@ -60,21 +68,42 @@ export function findSnapshot(
     throw new Fault('SNAPSHOT_UNKNOWN', `Cannot find snapshot "${reference}"${where}`);
   }
   if (another === undefined) return snapshot;
-  throw new Fault('AMBIGUOUS_NAME', `Cannot tell which snapshot "${reference}" is: several have that name`);
+  throw ambiguous('snapshot', reference, found);
 }
 
+/** To be changed or deleted: whoever means the one that failed must not lose the one that is whole. */
 export function findBackup(catalog: Catalog, reference: string, project: string): BackupRecord {
-  const [backup, another] = find(
-    catalog.backups.named(reference),
-    catalog.get('backups', reference),
-    reference,
-    project,
-  );
+  const found = backupsCalled(catalog, reference, project);
+  const [backup, another] = found;
   if (backup === undefined) throw new Fault('BACKUP_UNKNOWN', `Cannot find backup "${reference}"`);
-  if (another !== undefined) {
-    throw new Fault('AMBIGUOUS_NAME', `Cannot tell which backup "${reference}" is: several have that name`);
-  }
+  if (another !== undefined) throw ambiguous('backup', reference, found);
   return backup;
+}
+
+/** To be read: where only one of the name has data it is that one, whatever has failed under the same name. */
+export function findBackupToRead(catalog: Catalog, reference: string, project: string): BackupRecord {
+  const [readable, another] = backupsCalled(catalog, reference, project).filter(isReadable);
+  return readable !== undefined && another === undefined ? readable : findBackup(catalog, reference, project);
+}
+
+const backupsCalled = (catalog: Catalog, reference: string, project: string): BackupRecord[] =>
+  find(catalog.backups.named(reference), catalog.get('backups', reference), reference, project);
+
+/** The newest are named: an old one of the name is rarely meant. */
+function ambiguous(
+  what: string,
+  reference: string,
+  all: readonly { readonly id: string; readonly status: string; readonly created_at: string }[],
+): Fault {
+  const newest = [...all].sort((a, b) => (a.created_at < b.created_at ? 1 : -1)).slice(0, listedMax);
+  const listed = newest.map(({ id, status, created_at }) => `${id} (${status}, made ${created_at})`);
+  const older = all.length - newest.length;
+  if (older > 0) listed.push(`and ${older} older ones`);
+  return new Fault(
+    'AMBIGUOUS_NAME',
+    `Cannot tell which ${what} "${reference}" is: ${all.length} have that name: ${listed.join(', ')}`,
+    { details: { candidates: newest.map(({ id, status, created_at }) => ({ id, status, created_at })) } },
+  );
 }
 
 /** The backups that can't be read without this one. */
@@ -107,9 +136,11 @@ export function dependentsOf(
   return count;
 }
 
+const isReadable = ({ status }: BackupRecord): boolean => status === 'available' || status === 'restoring';
+
 /** BACKUP_BUSY unless the backup can be read now. */
 export function requireReadable(backup: BackupRecord, what: string): void {
-  if (backup.status === 'available' || backup.status === 'restoring') return;
+  if (isReadable(backup)) return;
   const message = `Cannot ${what} backup "${backup.id}": its status is "${backup.status}"`;
   throw backup.status === 'creating' || backup.status === 'deleting'
     ? new Fault('BACKUP_BUSY', message)

@@ -10,7 +10,7 @@ import type { BackupRecord } from '../catalog/records.ts';
 import { checkExtents, type ExtentPair, spoolExtents, spooledExtents } from '../devices/changed-extents.ts';
 import type { HintOutcome, Hints, HintUse } from '../pipeline/kept.ts';
 import type { Repository } from '../repository/repository.ts';
-import { findBackup } from './find.ts';
+import { findBackupToRead } from './find.ts';
 import type { Services } from './services.ts';
 
 export interface ChangesOrder {
@@ -49,7 +49,7 @@ export async function keepHints(
     });
   }
   if (changes.since !== undefined)
-    requireSame(findBackup(services.catalog, changes.since, project).id, parent.id);
+    requireSame(findBackupToRead(services.catalog, changes.since, project).id, parent.id);
   checkExtents(changes.extents, sizeBytes);
   const path = join(folderOf(services.stateDirectory), randomUUID());
   await spoolExtents(path, changes.extents);

@@ -7,7 +7,7 @@ import { realpath } from 'node:fs/promises';
 import { Fault } from '../base/faults.ts';
 import type { JobRecord, MountRecord } from '../catalog/records.ts';
 import { checkMountPoint } from '../view/file-system-mount.ts';
-import { findBackup, requireReadable, requireStillReadable } from './find.ts';
+import { findBackupToRead, requireReadable, requireStillReadable } from './find.ts';
 import { makeMount, requireView, undoMount } from './mounts.ts';
 import { type Services, timestamp } from './services.ts';
 
@@ -26,7 +26,7 @@ export async function mountBackup(
   services: Services,
   order: MountOrder,
 ): Promise<{ mount: MountRecord; job: JobRecord }> {
-  const backup = findBackup(services.catalog, order.backup, order.project);
+  const backup = findBackupToRead(services.catalog, order.backup, order.project);
   requireReadable(backup, 'mount');
   const view = requireView(services);
   const repository = await services.repositories.of(backup);

@@ -7,7 +7,7 @@ import type { BackupRecord, JobRecord, VolumeRecord } from '../catalog/records.t
 import { manifestKey } from '../format/layout.ts';
 import { throwIfCancelled } from '../pipeline/parts.ts';
 import type { DamagedRange, Repository } from '../repository/repository.ts';
-import { findBackup, requireReadable } from './find.ts';
+import { findBackupToRead, requireReadable } from './find.ts';
 import type { JobContext } from './job-order.ts';
 import { type Services, timestamp } from './services.ts';
 
@@ -204,8 +204,8 @@ export async function diffBackups(
   signal: AbortSignal,
 ): Promise<{ extents: { offset: number; length: number }[]; changed_bytes: number; truncated: boolean }> {
   const [first, second] = [
-    findBackup(services.catalog, a, project),
-    findBackup(services.catalog, b, project),
+    findBackupToRead(services.catalog, a, project),
+    findBackupToRead(services.catalog, b, project),
   ];
   requireReadable(first, 'compare');
   requireReadable(second, 'compare');

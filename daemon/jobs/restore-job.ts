@@ -10,7 +10,7 @@ import { backupStatus, volumeStatus } from '../catalog/statuses.ts';
 import type { Location, RemoteLocation } from '../devices/connect/connectors.ts';
 import { parseDeviceUrl } from '../devices/device-url.ts';
 import { openTarget } from '../devices/target.ts';
-import { findBackup, requireReadable, requireStillReadable } from './find.ts';
+import { findBackupToRead, requireReadable, requireStillReadable } from './find.ts';
 import { givenLocation, storedOf, volumeLocation } from './locations.ts';
 import { refuseOwnFiles } from './own-files.ts';
 import { requireSameEncryption } from './restore-rules.ts';
@@ -48,7 +48,7 @@ export async function restoreBackup(
   services: Services,
   order: RestoreOrder,
 ): Promise<{ backup: BackupRecord; job: JobRecord; target: string }> {
-  const backup = findBackup(services.catalog, order.backup, order.project);
+  const backup = findBackupToRead(services.catalog, order.backup, order.project);
   requireReadable(backup, 'restore');
   const repository = await services.repositories.of(backup);
   await repository.manifest(backup.id);

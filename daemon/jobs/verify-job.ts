@@ -3,7 +3,7 @@
 import { Fault } from '../base/faults.ts';
 import type { JobRecord } from '../catalog/records.ts';
 import { verify } from '../pipeline/verify.ts';
-import { findBackup, requireReadable } from './find.ts';
+import { findBackupToRead, requireReadable } from './find.ts';
 import { type Services, withMemory } from './services.ts';
 
 export async function verifyBackup(
@@ -11,7 +11,7 @@ export async function verifyBackup(
   reference: string,
   project: string,
 ): Promise<JobRecord> {
-  const backup = findBackup(services.catalog, reference, project);
+  const backup = findBackupToRead(services.catalog, reference, project);
   requireReadable(backup, 'verify');
   return services.jobs.submit({
     kind: 'verify',

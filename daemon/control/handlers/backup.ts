@@ -8,7 +8,7 @@ import { changeBackup } from '../../jobs/change-backup.ts';
 import { copyBackupTo } from '../../jobs/copy-job.ts';
 import { deleteBackup } from '../../jobs/delete-job.ts';
 import { dependentsCounter } from '../../jobs/dependents.ts';
-import { findBackup } from '../../jobs/find.ts';
+import { findBackupToRead } from '../../jobs/find.ts';
 import type { ChangesOrder } from '../../jobs/hints.ts';
 import { diffBackups } from '../../jobs/repository-jobs.ts';
 import { restoreBackup } from '../../jobs/restore-job.ts';
@@ -62,7 +62,8 @@ export const backupHandlers = ({
       const dependents = dependentsCounter(services);
       return { backups: backups.map((backup) => present(backup, dependents)), next_marker };
     },
-    'backup.show': async ({ backup, project }) => present(findBackup(services.catalog, backup, project)),
+    'backup.show': async ({ backup, project }) =>
+      present(findBackupToRead(services.catalog, backup, project)),
     'backup.set': async ({ backup, project, ...change }, caller) => {
       if (change.state !== undefined) requireAdmin(caller, `set the state of backup "${backup}"`);
       const { name, description, state, ...properties } = change;

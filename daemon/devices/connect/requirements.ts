@@ -6,46 +6,8 @@
 import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connector, SystemFolders } from './connector.ts';
+import { packageNeeds } from './packages.ts';
 import type { Tools } from './tools.ts';
-
-export interface PackageNeed {
-  /** Programs of it that are run. */
-  readonly programs: readonly string[];
-  /** How a program is asked for its version, and the lowest that will do: older ones lack what is used, or were never tried. */
-  readonly version?: { readonly words: readonly [string, ...string[]]; readonly lowest: string };
-}
-
-/** By the Debian package, as `Connector.needs` names them. */
-export const packageNeeds: Readonly<Record<string, PackageNeed>> = {
-  'open-iscsi': { programs: ['iscsiadm'], version: { words: ['iscsiadm', '--version'], lowest: '2.1.0' } },
-  'multipath-tools': {
-    programs: ['multipath', 'multipathd'],
-    version: { words: ['multipath', '-h'], lowest: '0.8.5' },
-  },
-  lvm2: {
-    programs: ['lvs', 'lvcreate', 'lvchange', 'lvextend', 'lvremove'],
-    version: { words: ['lvm', 'version'], lowest: '2.3.11' },
-  },
-  dmsetup: { programs: ['dmsetup'] },
-  'thin-provisioning-tools': { programs: ['thin_delta'] },
-  'nvme-cli': { programs: ['nvme'], version: { words: ['nvme', 'version'], lowest: '2.0' } },
-  'ceph-common': { programs: ['rbd'], version: { words: ['rbd', '--version'], lowest: '14.2' } },
-  'libnbd-bin': {
-    programs: ['nbdinfo', 'nbdfuse'],
-    version: { words: ['nbdinfo', '--version'], lowest: '1.14' },
-  },
-  'qemu-utils': {
-    programs: ['qemu-nbd', 'qemu-img'],
-    version: { words: ['qemu-img', '--version'], lowest: '6.0' },
-  },
-  'qemu-system-common': {
-    programs: ['qemu-storage-daemon'],
-    version: { words: ['qemu-storage-daemon', '--version'], lowest: '6.0' },
-  },
-  'qemu-block-extra': { programs: [] },
-  'nfs-common': { programs: ['mount.nfs'] },
-  mount: { programs: ['mount', 'umount'] },
-};
 
 /** Bits of the capabilities, as capabilities(7) numbers them, and what is done with them. */
 export const capabilities = {

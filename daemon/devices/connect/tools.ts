@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import { KiB } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
 import { programFolders, programPath } from '../../base/program.ts';
+import { remedyIn } from './remedies.ts';
+import { toolMissing } from './trouble.ts';
 
 export interface ToolOptions {
   readonly timeoutMs?: number;
@@ -128,11 +130,7 @@ function endOf(child: ChildProcess, timeoutMs: number): Promise<number | null | 
 
 async function run(program: string, words: readonly string[], options: ToolOptions = {}): Promise<ToolRun> {
   const path = await find(program);
-  if (path === undefined) {
-    throw new Fault('TOOL_MISSING', `Cannot run "${program}": it is not on this host`, {
-      details: { program },
-    });
-  }
+  if (path === undefined) throw toolMissing(program);
   return options.toTheEnd === true ? startToTheEnd(path, words, options) : start(path, words, options);
 }
 
@@ -140,8 +138,10 @@ async function output(program: string, words: readonly string[], options?: ToolO
   const ended = await run(program, words, options);
   if (ended.status === 0) return ended.stdout;
   const { status, stdout, stderr, complaint } = ended;
+  const remedy = remedyIn(stderr);
   throw new Fault('TOOL_FAILED', `"${[program, ...words].join(' ')}" failed: ${complaint}`, {
     details: { program, words, status, stdout, stderr },
+    ...(remedy === undefined ? {} : { hint: remedy }),
   });
 }
 

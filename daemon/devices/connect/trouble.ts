@@ -1,9 +1,27 @@
 /** The faults of attachments, each made in one place so that they read alike whatever the protocol. Pure. */
 
 import { Fault } from '../../base/faults.ts';
+import { installing } from './remedies.ts';
 
-export const attachFailed = (what: string, why: string, details?: Readonly<Record<string, unknown>>): Fault =>
-  new Fault('ATTACH_FAILED', `Cannot attach "${what}": ${why}`, details === undefined ? {} : { details });
+/** `remedy`: the one thing that is known to mend it. */
+export const attachFailed = (
+  what: string,
+  why: string,
+  details?: Readonly<Record<string, unknown>>,
+  remedy?: string,
+): Fault => new Fault('ATTACH_FAILED', `Cannot attach "${what}": ${why}`, moreOf(details, remedy));
+
+const moreOf = (details?: Readonly<Record<string, unknown>>, hint?: string) => ({
+  ...(details === undefined ? {} : { details }),
+  ...(hint === undefined ? {} : { hint }),
+});
+
+export const toolMissing = (program: string): Fault =>
+  new Fault(
+    'TOOL_MISSING',
+    `Cannot run "${program}": it is not on this host`,
+    moreOf({ program }, installing(program)),
+  );
 
 /** Where more is known of the remedy than that something is wrong with the storage or the way to it. */
 export const attachRefused = (what: string, why: string, hint: string): Fault =>
@@ -12,8 +30,15 @@ export const attachRefused = (what: string, why: string, hint: string): Fault =>
 export const attachDenied = (what: string, why: string): Fault =>
   new Fault('ATTACH_DENIED', `Cannot attach "${what}": ${why}`);
 
-export const multipathMissing = (what: string, why: string): Fault =>
-  new Fault('MULTIPATH_MISSING', `Cannot attach "${what}" over several paths: ${why}`);
+export const multipathMissing = (what: string, why: string, remedy?: string): Fault => {
+  const hint =
+    remedy === undefined ? undefined : `${remedy}; or set enforce_multipath to false to go on with one path`;
+  return new Fault(
+    'MULTIPATH_MISSING',
+    `Cannot attach "${what}" over several paths: ${why}`,
+    moreOf(undefined, hint),
+  );
+};
 
 /** `why` as `compareIdentity` says it. */
 export const wrongDevice = (what: string, why: string): Fault =>

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
 import { mountedAt } from '../../../base/mount-table.ts';
 import type { ConnectContext } from '../connector.ts';
+import { remedyIn } from '../remedies.ts';
 import type { Tools } from '../tools.ts';
 import { attachFailed, deviceBusy, deviceFailed, deviceLeft } from '../trouble.ts';
 import { endProcess, isRunning, killProcess, type LastingProcess, startLasting } from './lasting-process.ts';
@@ -44,6 +45,7 @@ async function choose(tools: Pick<Tools, 'find'>, what: string): Promise<BridgeP
   throw new Fault(
     'TOOL_MISSING',
     `Cannot attach "${what}": this host has none of ${bridgePrograms.join(', ')}`,
+    { hint: 'Install one of them: apt install libnbd-bin, or: apt install qemu-system-common' },
   );
 }
 
@@ -57,7 +59,7 @@ async function waitForFile(options: BridgeOptions, file: string, running: Lastin
   });
   for (;;) {
     context.signal.throwIfAborted();
-    if (ended !== undefined) throw attachFailed(what, ended);
+    if (ended !== undefined) throw attachFailed(what, ended, undefined, remedyIn(ended));
     if ((await mountedAt(file)) !== undefined) return (await stat(file)).size;
     if (performance.now() > until)
       throw attachFailed(what, `it did not show up within ${context.policy.timeoutMs / 1000} s`);

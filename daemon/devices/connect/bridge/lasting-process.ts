@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KiB } from '../../../base/bytes.ts';
 import { Fault } from '../../../base/faults.ts';
 import type { Tools } from '../tools.ts';
+import { toolMissing } from '../trouble.ts';
 
 /** One process of all times since the boot; as JSON, it may be journaled. */
 export type ProcessMark = {
@@ -74,10 +75,7 @@ export async function startLasting(
   words: readonly string[],
 ): Promise<LastingProcess> {
   const path = await tools.find(program);
-  if (path === undefined)
-    throw new Fault('TOOL_MISSING', `Cannot run "${program}": it is not on this host`, {
-      details: { program },
-    });
+  if (path === undefined) throw toolMissing(program);
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', path, ...words], {
     stdio: ['ignore', 'ignore', 'pipe'],
     // What ends the daemon from a terminal must not end it before the daemon has let go of the device.

@@ -3,6 +3,7 @@
  *  and is in the journal before it is begun. Who calls holds the key of the portal and target. */
 
 import type { ConnectContext } from '../connector.ts';
+import { remedyIn } from '../remedies.ts';
 import { NoWay } from '../scsi/bring.ts';
 import { type Ledger, put } from '../scsi/built.ts';
 import { type Scene, until } from '../scsi/scene.ts';
@@ -20,6 +21,7 @@ const unsuccessful: ReadonlyMap<number, string> = new Map([
   [8, 'it does not answer, or does not know the target'],
   [9, 'the target has refused the login'],
   [19, 'the target is not known there'],
+  [12, 'the kernel has no iSCSI over TCP'],
   [20, 'iscsid does not run'],
 ]);
 
@@ -89,7 +91,7 @@ async function loggedIn(parts: LoginParts, to: Portal, entry: SessionBuilt): Pro
   if (status === loginDenied) throw new NoWay('the target has refused the user name or the secret', true);
   const said = /initiator reported error \((.*)\)/.exec(stderr)?.[1] ?? complaint;
   const why = unsuccessful.get(status ?? -1);
-  throw new NoWay(why === undefined ? said : `${why} (${said})`);
+  throw new NoWay(why === undefined ? said : `${why} (${said})`, false, remedyIn(stderr));
 }
 
 /** The session to the portal. */

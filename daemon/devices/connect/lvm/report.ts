@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
 import { volumeBytesMax } from '../../../base/limits.ts';
+import { remedyIn } from '../remedies.ts';
 import type { Tools } from '../tools.ts';
 import { flawOf, type VolumeIds, type VolumeName } from './names.ts';
 
@@ -73,8 +74,10 @@ export async function outputOf(tools: Tools, program: string, words: readonly st
     const crashed = ended.status === 139 || (ended.status === null && !ended.timedOut);
     if (crashed && crashes < crashesMax) continue;
     const { status, stdout, stderr } = ended;
+    const remedy = remedyIn(stderr);
     throw new Fault('TOOL_FAILED', `"${program}" failed: ${reasonOf(stderr) ?? ended.complaint}`, {
       details: { program, words, status, stdout, stderr },
+      ...(remedy === undefined ? {} : { hint: remedy }),
     });
   }
 }

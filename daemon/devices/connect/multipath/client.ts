@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Fault } from '../../../base/faults.ts';
 import { readText } from '../../block-names.ts';
 import type { ConnectContext } from '../connector.ts';
+import { installing, starting } from '../remedies.ts';
 
 /** What multipathd knows of a path. */
 export interface KnownPath {
@@ -33,11 +34,21 @@ async function ask({ tools }: Host, ...words: string[]): Promise<{ ok: boolean; 
   return { ok: status === 0 && !bad, text: status === 0 ? stdout : complaint };
 }
 
+export interface NoMultipath {
+  readonly why: string;
+  readonly remedy: string | undefined;
+}
+
 /** Why several paths can't be used on this host; undefined where they can. Versions are looked at when the daemon starts. */
-export async function whyNot(host: Host): Promise<string | undefined> {
-  if ((await host.tools.find('multipathd')) === undefined) return 'multipath-tools is not installed';
+export async function whyNot(host: Host): Promise<NoMultipath | undefined> {
+  if ((await host.tools.find('multipathd')) === undefined)
+    return { why: 'multipath-tools is not installed', remedy: installing('multipathd') };
   const { ok, text } = await ask(host, 'show', 'status');
-  return ok ? undefined : `multipathd does not run: ${text.trim() || 'no answer'}`;
+  if (ok) return undefined;
+  return {
+    why: `multipathd does not run: ${text.trim() || 'no answer'}`,
+    remedy: starting('multipathd'),
+  };
 }
 
 /** Lines of "%d|%w|%t|%T|%m". */

@@ -10,8 +10,9 @@ import { mountedAt, unescapeOctal } from '../../../base/mount-table.ts';
 import { isWithin } from '../../../base/paths.ts';
 import { type StallLimits, startWatch } from '../bridge/stall-watch.ts';
 import type { ConnectContext } from '../connector.ts';
+import { remedyIn } from '../remedies.ts';
 import type { ToolRun } from '../tools.ts';
-import { attachDenied, attachFailed, deviceBusy, deviceLeft } from '../trouble.ts';
+import { attachDenied, attachFailed, deviceBusy, deviceLeft, toolMissing } from '../trouble.ts';
 import { mountSource, type ShareFile } from './address.ts';
 import { mountAttempts } from './options.ts';
 
@@ -37,7 +38,7 @@ function failure(what: string, run: ToolRun): Error {
   const said = run.complaint.replace(/^mount(\.\w+)?: /, '');
   return /access denied|permission denied|not permitted/i.test(run.stderr)
     ? attachDenied(what, said)
-    : attachFailed(what, said, { said: run.stderr });
+    : attachFailed(what, said, { said: run.stderr }, remedyIn(run.stderr));
 }
 
 async function mountAnew(what: string, file: ShareFile, folder: string, context: Context): Promise<void> {
@@ -54,6 +55,8 @@ async function mountAnew(what: string, file: ShareFile, folder: string, context:
     // Another version is of no use where it is not the version that is refused.
     if (/refused|timed out|no route|not known|unreachable/i.test(last.stderr)) break;
   }
+  const helper = `mount.${file.type}`;
+  if (last !== undefined && (await tools.find(helper)) === undefined) throw toolMissing(helper);
   if (last !== undefined) throw failure(what, last);
 }
 

@@ -3,11 +3,13 @@
  *  namespaces; one of ours that loses its target gives up after half a minute, and its readers get an error. Several portals are
  *  several ways to one disk, by the kernel's own multipath. */
 
+import { access } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { readText } from '../../block-names.ts';
 import type { Attached, Built, ConnectContext, Connection, Connector, Observation } from '../connector.ts';
+import { loading } from '../remedies.ts';
 import { clearHolders, usersOf } from '../scsi/holders.ts';
 import { sceneOf, until } from '../scsi/scene.ts';
 import {
@@ -145,6 +147,20 @@ async function waitFor(wanted: NvmeNamespace, context: ConnectContext): Promise<
   }
 }
 
+/** What connects over TCP is there as soon as anybody has connected: the kernel loads the rest by itself. */
+async function remedyOf({ dev, sys }: ConnectContext['folders']): Promise<string | undefined> {
+  const needed = [join(dev, 'nvme-fabrics'), join(sys, 'module/nvme_tcp')];
+  const there = await Promise.all(
+    needed.map((path) =>
+      access(path).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return there.includes(false) ? loading('nvme_tcp') : undefined;
+}
+
 async function attachWith(
   wanted: NvmeNamespace,
   before: readonly Made[],
@@ -162,7 +178,8 @@ async function attachWith(
   if (found === undefined) {
     const why =
       troubles.length > 0 ? troubles.join('; ') : 'the subsystem shows no such namespace to this host';
-    throw /denied|not permitted|auth/i.test(why) ? attachDenied(what, why) : attachFailed(what, why);
+    if (/denied|not permitted|auth/i.test(why)) throw attachDenied(what, why);
+    throw attachFailed(what, why, undefined, await remedyOf(context.folders));
   }
   const working = found.paths.filter(({ state }) => state === 'active' || state === 'enabled').length;
   if (working < pathsMin)

@@ -7,6 +7,7 @@ import type { DeviceIdentity, Observation } from '../connector.ts';
 import { claims, whyNot } from '../multipath/client.ts';
 import { checkForeign, isOfOwnDisks, joinMap, type Member } from '../multipath/join.ts';
 import { type MultipathMap, mapOver } from '../multipath/maps.ts';
+import { together } from '../remedies.ts';
 import { attachDenied, attachFailed, multipathMissing } from '../trouble.ts';
 import { isReached, type Outcome, type Reached, type Trouble, troubleOf } from './bring.ts';
 import type { Ledger, MapBuilt, ScsiBuilt } from './built.ts';
@@ -27,9 +28,11 @@ const told = (troubles: readonly Trouble[]): string =>
 export function tooFew(what: string, works: number, min: number, troubles: readonly Trouble[]): Error {
   if (works === 0 && troubles.some(({ denied }) => denied)) return attachDenied(what, told(troubles));
   const paths = troubles.map(({ via, why }) => `${via}: ${why}`);
-  if (works === 0) return attachFailed(what, told(troubles) || 'no path to it is known', { paths });
+  const remedy = together(troubles.map((one) => one.remedy));
+  if (works === 0) return attachFailed(what, told(troubles) || 'no path to it is known', { paths }, remedy);
   const rest = troubles.length === 0 ? '' : ` (${told(troubles)})`;
-  return attachFailed(what, `${works} of its paths work, and at least ${min} are wanted${rest}`, { paths });
+  const why = `${works} of its paths work, and at least ${min} are wanted${rest}`;
+  return attachFailed(what, why, { paths }, remedy);
 }
 
 async function askAll(
@@ -64,8 +67,8 @@ async function mapFor<T extends ScsiBuilt>(
     ledger.change((value) => ({ ...value, map: earlier?.wwid === map.wwid ? earlier : map }));
   const map = missing === undefined ? await joinMap(scene, members, begin) : undefined;
   if (map !== undefined) return map;
-  const why = missing ?? 'no map came about';
-  if (wanted.enforce) throw multipathMissing(what, why);
+  const { why, remedy } = missing ?? { why: 'no map came about', remedy: undefined };
+  if (wanted.enforce) throw multipathMissing(what, why, remedy);
   context.note(`going on with one path: ${why}`);
   return mapByItself(scene, ledger, members);
 }

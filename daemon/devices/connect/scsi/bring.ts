@@ -2,6 +2,7 @@
  *  Promises: it answers with the disk, or with why there is none: one way that does not work keeps no other from being used. Only a
  *  wrong device ends the whole. What is journaled as made is what this attachment has made. */
 
+import { Fault } from '../../../base/faults.ts';
 import { type Appeared, appear, type Way } from './appear.ts';
 import { type JsonMap, type Ledger, put, type ScsiBuilt, type WayBuilt } from './built.ts';
 import type { ScsiDisk } from './disks.ts';
@@ -19,6 +20,8 @@ export interface Trouble {
   readonly why: string;
   /** The storage knows us and refuses. */
   readonly denied: boolean;
+  /** What would mend it, where that is known. */
+  readonly remedy?: string | undefined;
 }
 
 export type Outcome = Reached | Trouble;
@@ -27,10 +30,12 @@ export const isReached = (outcome: Outcome): outcome is Reached => 'disk' in out
 /** Thrown by a transport whose way does not work. */
 export class NoWay extends Error {
   readonly denied: boolean;
+  readonly remedy: string | undefined;
 
-  constructor(why: string, denied = false) {
+  constructor(why: string, denied = false, remedy?: string) {
     super(why);
     this.denied = denied;
+    this.remedy = remedy;
   }
 }
 
@@ -38,7 +43,14 @@ export const troubleOf = (via: string, thrown: unknown): Trouble => ({
   via,
   why: thrown instanceof Error ? thrown.message : String(thrown),
   denied: thrown instanceof NoWay && thrown.denied,
+  remedy: thrown instanceof NoWay ? thrown.remedy : remedyOf(thrown),
 });
+
+/** The hint of a fault of this host. What is wrong elsewhere has a hint of its own. */
+const remedyOf = (thrown: unknown): string | undefined =>
+  thrown instanceof Fault && (thrown.code === 'TOOL_MISSING' || thrown.code === 'TOOL_FAILED')
+    ? thrown.hint
+    : undefined;
 
 type Record = (way: WayBuilt) => Promise<void>;
 

@@ -5,12 +5,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemFolders } from '../../../../daemon/devices/connect/connector.ts';
 import { connectors } from '../../../../daemon/devices/connect/connectors.ts';
-import {
-  isAtLeast,
-  packageNeeds,
-  readinessOf,
-  warningsOf,
-} from '../../../../daemon/devices/connect/requirements.ts';
+import { packageNeeds } from '../../../../daemon/devices/connect/packages.ts';
+import { isAtLeast, readinessOf, warningsOf } from '../../../../daemon/devices/connect/requirements.ts';
 import type { Tools } from '../../../../daemon/devices/connect/tools.ts';
 import { folderForTest } from '../../../support/devices.ts';
 

@@ -79,7 +79,9 @@ test.each([
   ['cannot connect', 1, 'multipathd does not run: cannot connect'],
 ])('a multipathd that says %j with status %i', async (said, status, expected) => {
   const folders = { sys: '/none', dev: '/none', etc: '/none' };
-  expect(await whyNot({ tools: tools(said, status), folders })).toBe(expected);
+  const found = await whyNot({ tools: tools(said, status), folders });
+  expect(found?.why).toBe(expected);
+  expect(found?.remedy).toBe(expected === undefined ? undefined : 'Start it: systemctl start multipathd');
 });
 
 test('ways to one volume, to two, and to one that was not wanted', () => {

@@ -20,6 +20,7 @@ import { addCompletion } from './commands/completion.ts';
 import { addConfigCheck } from './commands/config/check.ts';
 import { addConfigShow } from './commands/config/show.ts';
 import { addDeviceAttach } from './commands/device/attach.ts';
+import { addDeviceConnector } from './commands/device/connector.ts';
 import { addDeviceDetach } from './commands/device/detach.ts';
 import { addDeviceList } from './commands/device/list.ts';
 import { addDeviceRescan } from './commands/device/rescan.ts';
@@ -120,7 +121,7 @@ const nouns: readonly (readonly [name: string, about: string, verbs: readonly Ad
   [
     'device',
     'Volumes of storages while they are attached to this host',
-    [addDeviceList, addDeviceShow, addDeviceAttach, addDeviceDetach, addDeviceRescan],
+    [addDeviceList, addDeviceShow, addDeviceAttach, addDeviceDetach, addDeviceRescan, addDeviceConnector],
   ],
   ['view', 'Backups as files', [addViewList]],
   [

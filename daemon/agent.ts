@@ -30,6 +30,7 @@ import { createSights } from './control/sights.ts';
 import { startTelling } from './control/telling.ts';
 import { systemFolders } from './devices/connect/connector.ts';
 import { connectors } from './devices/connect/connectors.ts';
+import { thisHost } from './devices/connect/host.ts';
 import { createProbe } from './devices/connect/probe.ts';
 import { systemTools } from './devices/connect/tools.ts';
 import { type SnapshotMakers, snapshotMakers } from './devices/snapshots/makers.ts';
@@ -220,6 +221,7 @@ function openAttachments(catalog: Catalog, values: Settings, undo: Undo[], log: 
       scanAttempts: values.num_volume_device_scan_tries,
       timeoutMs: values.attach_timeout * 1000,
     },
+    host: thisHost(),
     stateDirectory: values.state_dir,
     lockDirectory: lockDirectoryOf(values.state_dir),
   });

@@ -2,6 +2,7 @@
  *  they are for administrators. */
 
 import { z } from 'zod';
+import type { ConnectorValue } from './host-value.ts';
 import { inProject, method } from './method-row.ts';
 import * as shape from './shapes.ts';
 import type { DeviceValue } from './values.ts';
@@ -47,6 +48,19 @@ export const deviceMethods = {
       ...inProject,
     }),
     answer: 'its job',
+  }),
+  'device.connector': method<ConnectorValue>()({
+    summary:
+      'What this host says of itself to a storage that is to export a volume to it, in the words of Cinder.',
+    needs: 'admin',
+    params: z.strictObject({
+      ip: z
+        .union([z.ipv4(), z.ipv6()])
+        .optional()
+        .describe('address to tell; absent: the one by which this host reaches others'),
+      host: shape.text.min(1).optional().describe('name to tell; absent: the name of this host'),
+    }),
+    answer: 'the properties; what this host does not have is left out',
   }),
   'device.rescan': method<{ job_id: string }>()({
     summary: 'Looks for new, lost, returned and grown paths of an attached device.',

@@ -3,6 +3,7 @@
 
 import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { hostname, machine } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { leftOf } from '../support/attached-world.ts';
@@ -296,4 +297,32 @@ test('a connection_info that nobody can use is refused, and the secrets of one a
   expect(JSON.stringify(told) + added.stdout + added.stderr).not.toContain('swordfish');
   for (const said of [refused, broken])
     expect(said.stderr + said.stdout + daemon.log).not.toContain('swordfish');
+});
+
+test('the connector of this host is whole JSON in the words of Cinder, with what the operator says in its place', async () => {
+  const daemon = await daemonForTest({ settings: 'use_multipath = false\n' });
+  const told = await daemon.basaltctl('device', 'connector', '--ip', '10.0.0.9', '-f', 'json');
+  expect(told.status).toBe(0);
+  expect(JSON.parse(told.stdout)).toMatchObject({
+    host: hostname(),
+    ip: '10.0.0.9',
+    os_type: 'linux',
+    platform: machine(),
+    multipath: false,
+    nqn: expect.stringMatching(/^nqn\./),
+  });
+  const own = await daemon.basaltctl(
+    'device',
+    'connector',
+    '--host',
+    'other',
+    '-f',
+    'value',
+    '-c',
+    'host',
+    '-c',
+    'ip',
+  );
+  expect(own.stdout).toMatch(/^other\n\d+\.\d+\.\d+\.\d+\n$/);
+  expect((await daemon.basaltctl('device', 'connector', '--ip', 'here')).status).toBe(64);
 });

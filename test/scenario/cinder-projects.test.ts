@@ -106,6 +106,7 @@ const probes: { readonly [M in MethodName]: readonly Probe[] } = {
   'device.show': [{ params: () => ({ device: 'x' }) }],
   'device.attach': [{ params: () => ({ volume: 'alpha-volume' }) }],
   'device.detach': [{ params: () => ({ device: 'x' }) }],
+  'device.connector': [none],
   'device.rescan': [{ params: () => ({ device: 'x' }) }],
   'repository.add': [{ params: () => ({ name: 'x', url: '/tmp/x' }) }],
   'repository.list': [none],

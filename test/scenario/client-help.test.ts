@@ -6,7 +6,7 @@ import { runClient } from '../support/client.ts';
 const verbs = `volume add, volume list, volume show, volume remove, backup create, backup list, backup show,
   backup delete, backup restore, backup verify, backup copy, backup diff, backup record export, backup record import, mount, unmount, view list, job list, job show, job watch,
   job cancel, repository init, repository add, repository list, repository show, repository remove, repository scan, repository check, repository stats, catalog rebuild, status, service list, service set,
-  config show, config check, device list, device show, device attach, device detach, device rescan, file list, file show, file get,
+  config show, config check, device list, device show, device attach, device detach, device rescan, device connector, file list, file show, file get,
   file find, file history, file diff, snapshot create, snapshot add, events, completion`.split(/,\s+/);
 
 test.each(verbs)('%s --help has an example, the exit statuses and the global options', async (words) => {

@@ -65,6 +65,7 @@ export function attachmentWorld(): AttachmentWorld {
       folders: systemFolders,
       policy,
       stateDirectory: join(folder, 'state'),
+      host: { name: 'here', machine: 'x86_64', addresses: [] },
       lockDirectory: join(folder, 'locks'),
     });
   const attachments = another();

@@ -10,6 +10,11 @@ import { renderProtocol } from '../../daemon/protocol/render.ts';
 const root = new URL('../../', import.meta.url);
 const read = (path: string): Promise<string> => readFile(new URL(path, root), 'utf8');
 
+const valuesText = async (): Promise<string> => {
+  const more = await read('daemon/protocol/host-value.ts');
+  return `${await read('daemon/protocol/values.ts')}\n${more.slice(more.indexOf('/** The keys'))}`;
+};
+
 const protocolPage = async (): Promise<string> =>
   renderProtocol({
     methods:
@@ -18,7 +23,7 @@ const protocolPage = async (): Promise<string> =>
       (await read('daemon/protocol/device-methods.ts')) +
       (await read('daemon/protocol/file-methods.ts')) +
       (await read('daemon/protocol/project-methods.ts')),
-    values: await read('daemon/protocol/values.ts'),
+    values: await valuesText(),
   });
 
 const pages = [

@@ -7,7 +7,7 @@ import type { HandlerParts, Some } from './parts.ts';
 export const deviceHandlers = ({
   services,
 }: HandlerParts): Some<
-  'device.list' | 'device.show' | 'device.attach' | 'device.detach' | 'device.rescan'
+  'device.list' | 'device.show' | 'device.attach' | 'device.detach' | 'device.rescan' | 'device.connector'
 > => ({
   'device.list': async ({ stale }) => ({ devices: await listDevices(services, stale) }),
   'device.show': async ({ device, project }) =>
@@ -18,6 +18,7 @@ export const deviceHandlers = ({
   'device.detach': async ({ device, force, project }) => ({
     job_id: (await detachDevice(services, device, { project, force })).id,
   }),
+  'device.connector': async (given) => services.attachments.describeHost(given),
   'device.rescan': async ({ device, project }) => ({
     job_id: (await rescanDevice(services, device, project)).id,
   }),

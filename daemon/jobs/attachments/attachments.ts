@@ -20,6 +20,7 @@ import type {
 import { attachmentStatus } from '../../catalog/statuses.ts';
 import type { Observation } from '../../devices/connect/connector.ts';
 import type { RemoteLocation } from '../../devices/connect/connectors.ts';
+import { describeHost, type HostConnector, type HostWish } from '../../devices/connect/host.ts';
 import { attachFailed, deviceBusy, deviceLeft, deviceUnknown } from '../../devices/connect/trouble.ts';
 import { inherit, parkAll, type RestartParts, settle } from './restart.ts';
 import { numbersIn, requireSame, viewOf } from './seen.ts';
@@ -158,6 +159,12 @@ export class Attachments {
   async look(id: string, limitMs: number): Promise<AttachmentView | undefined> {
     const record = this.get(id);
     return record.status === 'attached' ? viewOf(await this.#work.observe(record, limitMs)) : undefined;
+  }
+
+  /** What this host says of itself to storages. */
+  describeHost(given: HostWish): Promise<HostConnector> {
+    const { folders, policy, host } = this.#parts;
+    return describeHost({ folders, policy, ...host }, given);
   }
 
   /** What is left without a record. */

@@ -17,6 +17,7 @@ import type {
   SystemFolders,
 } from '../../devices/connect/connector.ts';
 import type { Connectors } from '../../devices/connect/connectors.ts';
+import type { HostParts } from '../../devices/connect/host.ts';
 import type { Tools } from '../../devices/connect/tools.ts';
 import { attachFailed } from '../../devices/connect/trouble.ts';
 import { folderOf, makeFolder, removeFolder } from './folder.ts';
@@ -33,6 +34,8 @@ export interface AttachmentParts {
   readonly tools: Tools;
   readonly folders: SystemFolders;
   readonly policy: AttachPolicy;
+  /** Name, machine and addresses of this host. */
+  readonly host: Pick<HostParts, 'name' | 'machine' | 'addresses'>;
   readonly stateDirectory: string;
   /** Where all agents of this host look for locks. */
   readonly lockDirectory: string;

@@ -9,6 +9,8 @@ import type { SystemFolders } from '../connector.ts';
 export interface HostPort {
   readonly host: number;
   readonly wwpn: string;
+  /** Of the adapter. */
+  readonly wwnn: string;
   readonly online: boolean;
 }
 
@@ -28,6 +30,7 @@ export async function hostPorts({ sys }: SystemFolders): Promise<HostPort[]> {
     names.map(async (name) => ({
       host: Number(name.slice('host'.length)),
       wwpn: await wwpnIn(join(folder, name, 'port_name')),
+      wwnn: await wwpnIn(join(folder, name, 'node_name')),
       online: (await readText(join(folder, name, 'port_state'))) === 'Online',
     })),
   );

@@ -38,7 +38,7 @@ test.each(all)('all that the help of %# shows is offered', (command, path) => {
 /** Words that only the operator knows. */
 const free =
   `NAME NEW UUID ID KEY=VALUE KEY TEXT CONTAINER ZONE RATE COUNT N SIZE TIME PATH PATTERN PROJECT SERVICE NUMBER
-  GROUP/VOLUME COLUMN KEY[:DIRECTION`.split(/\s+/);
+  GROUP/VOLUME COLUMN ADDRESS KEY[:DIRECTION`.split(/\s+/);
 
 test("each name that the help gives to a word is asked for, is a file, has its values, or is the operator's own", () => {
   for (const [command, path] of all) {

@@ -233,6 +233,8 @@ async function openCatalog(stateDirectory: string, undo: Undo[]): Promise<Catalo
   const path = join(stateDirectory, 'catalog.mdb');
   await requireCatalogFile(path);
   const catalog = openLmdbCatalog(path);
+  // The library opens it for children, too, and it holds secrets.
+  native.keepFromChildren(path);
   undo.push(releaseMappedRegularly(native, path));
   await catalog.ready();
   return catalog;

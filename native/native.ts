@@ -364,6 +364,9 @@ export interface Native {
   peerCredentials(fd: number): { pid: number; uid: number; gid: number };
   /** At once. All group ids of a user, from the system's user database; empty where the user is unknown. */
   groupsOf(uid: number): number[];
+  /** At once. From now on no new process inherits what this one has open of the file at `path`; how many descriptors that were. For what
+   *  a library opens. */
+  keepFromChildren(path: string): number;
   /** At once. Sends one datagram to the systemd notification socket at `path` (`@` for abstract). */
   notify(path: string, message: string): void;
 

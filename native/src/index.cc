@@ -1,4 +1,5 @@
 // The index itself; its face to JavaScript is block-index.cc. Source: the LMDB manual (lmdb.h).
+#include <fcntl.h>
 #include "index.h"
 
 #include <algorithm>
@@ -59,6 +60,10 @@ int Index::Open(const std::string& path, size_t map_bytes) {
     status = OpenOnce(&env_, path, map_bytes);
   }
   if (status) return status;
+  // The library leaves the one descriptor of the data open for children, for programs that copy it.
+  int fd;
+  if ((status = mdb_env_get_fd(env_, &fd))) return status;
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return errno;
   path_ = path;
   MDB_txn* txn;
   if ((status = mdb_txn_begin(env_, nullptr, 0, &txn))) return status;

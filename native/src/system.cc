@@ -1,14 +1,19 @@
-// What Node does not tell of the system: who is at the other end of a socket, a user's groups, word to the service manager.
+// What Node does not tell of the system: who is at the other end of a socket, a user's groups, word to the service manager, which
+// descriptors a new program would inherit.
 //
 // All of it is at once, on the main thread; a failed call throws. Knows nothing of permissions: it reports what the kernel says.
+#include <dirent.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <vector>
 
 #include "capability.h"
@@ -103,9 +108,31 @@ Napi::Value Notify(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// Descriptors of this process that lead to the file at `path`. Only those that a library has opened need it: what is opened here is
+// marked as it is opened.
+Napi::Value KeepFromChildren(const Napi::CallbackInfo& info) {
+  std::string path = info[0].As<Napi::String>().Utf8Value();
+  struct stat wanted{};
+  if (stat(path.c_str(), &wanted) != 0) Throw(info.Env(), "stat", errno);
+  DIR* folder = opendir("/proc/self/fd");
+  if (!folder) Throw(info.Env(), "opendir", errno);
+  int marked = 0;
+  while (dirent* entry = readdir(folder)) {
+    char* end;
+    int fd = static_cast<int>(strtol(entry->d_name, &end, 10));
+    struct stat found{};
+    if (*end != '\0' || fstat(fd, &found) != 0 || found.st_dev != wanted.st_dev || found.st_ino != wanted.st_ino) continue;
+    int flags = fcntl(fd, F_GETFD);
+    if (flags >= 0 && !(flags & FD_CLOEXEC) && fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == 0) marked++;
+  }
+  closedir(folder);
+  return Napi::Number::New(info.Env(), marked);
+}
+
 basalt::Capability capability([](Napi::Env env, Napi::Object exports) {
   exports.Set("peerCredentials", Napi::Function::New(env, PeerCredentials));
   exports.Set("groupsOf", Napi::Function::New(env, GroupsOf));
+  exports.Set("keepFromChildren", Napi::Function::New(env, KeepFromChildren));
   exports.Set("notify", Napi::Function::New(env, Notify));
 });
 

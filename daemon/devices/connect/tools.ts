@@ -41,8 +41,7 @@ export interface Tools {
   find(program: string): Promise<string | undefined>;
 }
 
-/** LVM warns of each file that a library of ours has open for its children. */
-const environment = { PATH: programPath, LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' } as const;
+const environment = { PATH: programPath, LC_ALL: 'C' } as const;
 const defaultTimeoutMs = 60_000;
 const outputBytesMax = 1024 * KiB;
 

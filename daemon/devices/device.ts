@@ -33,6 +33,14 @@ export interface Source {
   close(): Promise<void>;
 }
 
+/** Lets writes through as long as what is written to was looked at shortly before. */
+export interface WriteGate {
+  /** The most that is asked for at a time. */
+  readonly bytesMax: number;
+  /** Resolves when so many bytes may be written; what it gives is called when they were, or have failed. */
+  pass(bytes: number, signal: AbortSignal): Promise<() => void>;
+}
+
 export interface Target {
   readonly url: string;
   readonly fd: number;
@@ -42,6 +50,8 @@ export interface Target {
   readonly blank: boolean;
   /** The same text after a restart only for the same thing. */
   readonly identity: string;
+  /** All writes go through it, where there is one. */
+  readonly gate?: WriteGate;
   /** Makes everything written so far durable. */
   sync(): Promise<void>;
   /** Makes everything written durable, gives a new file its name, and closes. `before`: called before the name is given; what it

@@ -8,7 +8,7 @@
 
 import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
-import { Fault, toFault } from '../base/faults.ts';
+import { toFault } from '../base/faults.ts';
 import type { StoredIdentity, VolumeRecord } from '../catalog/records.ts';
 import type { Observation } from '../devices/connect/connector.ts';
 import type { RemoteLocation } from '../devices/connect/connectors.ts';
@@ -17,6 +17,7 @@ import { deviceNumber } from '../devices/locate.ts';
 import type { Hold } from './attachments/attachments.ts';
 import { identityIn, viewOf } from './attachments/seen.ts';
 import type { JobContext } from './job-order.ts';
+import { gateOf } from './same-device.ts';
 import type { Services } from './services.ts';
 
 type Parts = Pick<Services, 'attachments' | 'catalog'>;
@@ -84,39 +85,6 @@ export async function endHold(
   }
 }
 
-/** How often a device that is used for long is looked at. */
-const lookEveryMs = 30_000;
-
-/** Runs `use`, and looks at the device meanwhile: once it is another one, the use ends. That it does not answer is for who reads
- *  and writes to find out. */
-export async function whileSame<T>(
-  hold: Hold | undefined,
-  signal: AbortSignal,
-  use: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  if (hold === undefined) return use(signal);
-  const wrong = new AbortController();
-  let looking = false;
-  const timer = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    const looked = hold.verify().then(
-      () => undefined,
-      (thrown: unknown) => {
-        if (thrown instanceof Fault && thrown.code === 'WRONG_DEVICE') wrong.abort(thrown);
-      },
-    );
-    void looked.finally(() => {
-      looking = false;
-    });
-  }, lookEveryMs);
-  try {
-    return await use(AbortSignal.any([signal, wrong.signal]));
-  } finally {
-    clearInterval(timer);
-  }
-}
-
 /** The source behind the device of a hold, under the URL that people know: it counts as unchanged only if it is still the same. */
 export async function attachedSource(source: Source, hold: Hold | undefined): Promise<Source> {
   if (hold === undefined) return source;
@@ -148,15 +116,22 @@ export function snapshotOfAttached(source: Source, hold: Hold | undefined): Sour
   return { ...source, checkUnchanged };
 }
 
-/** The target behind the device of a hold: looked at before the first write, and before the restore counts as done. */
+/** The target behind the device of a hold: looked at before the first write, as the writes go on, before anything written counts as
+ *  durable, and before the restore counts as done. */
 export async function attachedTarget(target: Target, hold: Hold): Promise<Target> {
   const found = await requireDevice(hold, target.fd);
+  const { url, glances } = hold;
+  const sync = async () => {
+    await target.sync();
+    await glances?.look();
+  };
   const commit = async (before?: () => void) => {
     await target.sync();
     await requireDevice(hold, target.fd);
     await target.commit(before);
   };
-  return { ...target, url: hold.url, identity: lastingText(found, hold.url), commit };
+  const gate = glances === undefined ? {} : { gate: gateOf(url, glances) };
+  return { ...target, ...gate, url, identity: lastingText(found, url), sync, commit };
 }
 
 /** What is open is the device, and the device is what was asked for. */

@@ -16,7 +16,7 @@ import { backupStatus } from '../catalog/statuses.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 import { backUp } from '../pipeline/backup.ts';
 import type { ManifestFields, Repository } from '../repository/repository.ts';
-import { attachFor, endHold, whileSame } from './attached-device.ts';
+import { attachFor, endHold } from './attached-device.ts';
 import type { Hold } from './attachments/attachments.ts';
 import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
@@ -24,6 +24,7 @@ import { type BackupSource, openBackupSource, type SourceOrder, whileWatched } f
 import type { KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { storedLocation } from './locations.ts';
+import { whileSame } from './same-device.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type BackupPlan = Extract<JobPlan, { kind: 'backup' }>;

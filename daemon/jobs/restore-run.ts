@@ -12,13 +12,14 @@ import type { BackupManifest } from '../format/manifest.ts';
 import { isInterrupted } from '../pipeline/checkpoints.ts';
 import { type RestoreCounts, restore } from '../pipeline/restore.ts';
 import { Written } from '../pipeline/written.ts';
-import { attachFor, endHold, whileSame } from './attached-device.ts';
+import { attachFor, endHold } from './attached-device.ts';
 import type { Hold } from './attachments/attachments.ts';
 import { identityIn, viewOf } from './attachments/seen.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
 import { storedLocation } from './locations.ts';
 import { afterRestore, newVolume } from './restore-rules.ts';
 import { openRestoreTarget } from './restore-target.ts';
+import { whileSame } from './same-device.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
 
 export type RestorePlan = Extract<JobPlan, { kind: 'restore' }>;

@@ -143,11 +143,12 @@ async function writeSlot(
   counts: RestoreCounts,
 ): Promise<void> {
   const { native, target, image, directFd } = parts;
+  const passed = await target.gate?.pass(piece.length, parts.signal);
   // What was read while the restore was given up is not written any more: it has been told what has changed.
   if (!isInterrupted(parts.signal)) throwIfCancelled(parts.signal);
   const noted = parts.written?.begin(piece.offset, piece.length);
   const compares = slot.compare !== undefined && isCompared(parts, piece.offset);
-  const written = await native
+  const writing = native
     .write({
       fd: target.fd,
       directFd,
@@ -160,6 +161,7 @@ async function writeSlot(
     .catch((thrown: unknown) => {
       throw targetWriteFault(target.url, thrown);
     });
+  const written = await writing.finally(passed);
   noted?.(written.writtenBytes + written.zeroedBytes > 0);
   counts.writtenBytes += written.writtenBytes;
   counts.zeroedBytes += written.zeroedBytes;

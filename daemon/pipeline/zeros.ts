@@ -26,13 +26,17 @@ export async function zeroRange(
   end: number,
   report: (bytes: number) => void,
 ): Promise<void> {
+  const { gate } = target;
+  const mostBytes = gate?.bytesMax ?? holeStepBytes;
   let stepBytes = writtenStepBytes;
   for (let at = begin; at < end; ) {
     throwIfCancelled(signal);
-    const length = Math.min(stepBytes, end - at);
-    const how = await native.zeroRange(target.fd, at, length).catch((thrown: unknown) => {
+    const length = Math.min(stepBytes, mostBytes, end - at);
+    const passed = await gate?.pass(length, signal);
+    const zeroed = native.zeroRange(target.fd, at, length).catch((thrown: unknown) => {
       throw targetWriteFault(target.url, thrown);
     });
+    const how = await zeroed.finally(passed);
     stepBytes = how === 'punched' ? holeStepBytes : writtenStepBytes;
     report(length);
     at += length;

@@ -59,6 +59,14 @@ export interface Observation {
   readonly map: string | null;
 }
 
+/** A way to the device that can be asked who is there in a moment, without a program. */
+export interface AskablePath {
+  readonly via: string;
+  readonly device: string;
+  /** Read from the device now. DEVICE_FAILED where it does not answer. */
+  ask(): Promise<Pick<DeviceIdentity, 'names' | 'serial'>>;
+}
+
 export interface Attached extends Observation {
   readonly built: Built;
 }
@@ -157,6 +165,9 @@ export interface Connector {
   attach(connection: Connection, context: ConnectContext): Promise<Attached>;
   /** The device as it is now, from fresh looks at every path. DEVICE_FAILED where it is not there. */
   observe(connection: Connection, built: Built, context: ConnectContext): Promise<Observation>;
+  /** The ways that reads and writes may take now, those of others in the same map too: cheap enough for many times a second. Absent
+   *  where only `observe` can tell. */
+  paths?(connection: Connection, built: Built, context: ConnectContext): Promise<readonly AskablePath[]>;
   /** Looks for new, lost, returned and grown paths. What is found belongs to the attachment from then on. */
   rescan(connection: Connection, built: Built, context: ConnectContext): Promise<Attached>;
   /** Leaves nothing behind of what was built, or throws DEVICE_LEFT with what is left. */

@@ -22,6 +22,7 @@ import type { Observation } from '../../devices/connect/connector.ts';
 import type { RemoteLocation } from '../../devices/connect/connectors.ts';
 import { describeHost, type HostConnector, type HostWish } from '../../devices/connect/host.ts';
 import { attachFailed, deviceBusy, deviceLeft, deviceUnknown } from '../../devices/connect/trouble.ts';
+import type { Glances } from './glances.ts';
 import { inherit, parkAll, type RestartParts, settle } from './restart.ts';
 import { numbersIn, requireSame, viewOf } from './seen.ts';
 import { clearStray, findStrays, type Stray, type StrayParts } from './strays.ts';
@@ -45,6 +46,8 @@ export interface Hold {
   readonly found: Observation;
   /** Looks at every path anew. WRONG_DEVICE, DEVICE_FAILED. `number`: of what is open; it has to be this device. */
   verify(number?: string): Promise<Observation>;
+  /** Asks the paths alone who they are; undefined where only `verify` can tell. */
+  readonly glances: Glances | undefined;
   /** Lets it go, and resolves when it is gone, or still used by others; never rejects: what is left stands in the record. */
   release(): Promise<void>;
   /** Leaves it attached in the name of its user, for the next daemon. */
@@ -274,7 +277,8 @@ export class Attachments {
   }
 
   #hold(id: string, url: string, user: AttachmentUser, found: Observation): Hold {
-    const { key } = this.get(id);
+    const record = this.get(id);
+    const { key } = record;
     const live = `${id} ${user.id}`;
     this.#live.add(live);
     let held = true;
@@ -288,6 +292,7 @@ export class Attachments {
           throw attachFailed(url, `what is open as ${number} is not it any more: it is ${now.device} now`);
         return now;
       },
+      glances: this.#work.glances(record),
       release: async () => {
         if (!held) return;
         held = false;

@@ -21,6 +21,7 @@ import type { HostParts } from '../../devices/connect/host.ts';
 import type { Tools } from '../../devices/connect/tools.ts';
 import { attachFailed } from '../../devices/connect/trouble.ts';
 import { folderOf, makeFolder, removeFolder } from './folder.ts';
+import { Glances } from './glances.ts';
 import { HostLocks } from './host-locks.ts';
 import { identityIn, requireSame, viewOf } from './seen.ts';
 
@@ -138,6 +139,20 @@ export class Work {
     const found = await within(looked, limitMs + lookGraceMs, () => noAnswer(url, limitMs));
     requireSame(url, identityIn(seen), found);
     return found;
+  }
+
+  /** Undefined where this kind of device can't be asked so cheaply. */
+  glances(record: AttachmentRecord): Glances | undefined {
+    const { connection, seen, url } = record;
+    const connector = this.#parts.connectors.of(connection.kind);
+    if (seen === null || connector.paths === undefined) return undefined;
+    const paths = async () => {
+      const now = this.#latest(record);
+      const context = this.#context(now, AbortSignal.timeout(lookLimitMs), silent);
+      if (now.built === null) return [];
+      return (await connector.paths?.(connection.connection, now.built, context)) ?? [];
+    };
+    return new Glances({ url, wanted: identityIn(seen), paths });
   }
 
   async rescan(record: AttachmentRecord, signal: AbortSignal, note: Note): Promise<AttachmentRecord> {

@@ -3,11 +3,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { RemoteFailure } from '../../../client/failure.ts';
-import { type Daemon, eventually } from '../../support/daemon.ts';
+import type { Daemon } from '../../support/daemon.ts';
 import { firstDifference, noise } from '../../support/volume-model.ts';
 import { bothLinks, cut, delay, restore } from '../support/links.ts';
 import { ArrayVolume } from '../support/lio.ts';
 import {
+  bytesCome,
   daemonOfGuest,
   expectBytes,
   hostReady,
@@ -100,11 +101,7 @@ test('a volume that vanishes while it is written to fails the restore in time', 
   const { id } = await daemon.backUp('v');
   const order = { backup: id, target: urlOf(target, 2), force: true };
   const { job_id } = await daemon.call('backup.restore', { ...order, rate: 1 * MiB });
-  await eventually('bytes have come', async () => {
-    const { bytes_done, fault } = await daemon.call('job.show', { job: job_id });
-    if (fault !== null) throw new Error(fault.message);
-    return bytes_done > 0;
-  });
+  await bytesCome(daemon, job_id);
   const begun = performance.now();
   target.removeLun(2);
   const job = await daemon.ended(job_id);

@@ -59,18 +59,22 @@ export async function daemonOfGuest(options: DaemonOptions = {}): Promise<Daemon
   return daemon;
 }
 
-/** A backup that is slow enough for something to happen meanwhile; resolves when bytes have come. */
-export async function slowBackup(daemon: Daemon, volume: string, bytesPerSecond: number) {
-  const started = await daemon.call('backup.create', { volume, rate: bytesPerSecond });
-  await eventually(
+/** A job has come so far, and goes on. */
+export const bytesCome = (daemon: Daemon, id: string, bytes = 1): Promise<unknown> =>
+  eventually(
     'bytes have come',
     async () => {
-      const job = await daemon.call('job.show', { job: started.job_id });
+      const job = await daemon.call('job.show', { job: id });
       if (job.finished_at !== null) throw new Error(`it has ended: ${JSON.stringify(job.fault)}`);
-      return job.bytes_done > 0;
+      return job.bytes_done >= bytes;
     },
     90_000,
   );
+
+/** A backup that is slow enough for something to happen meanwhile; resolves when bytes have come. */
+export async function slowBackup(daemon: Daemon, volume: string, bytesPerSecond: number) {
+  const started = await daemon.call('backup.create', { volume, rate: bytesPerSecond });
+  await bytesCome(daemon, started.job_id);
   return started;
 }
 

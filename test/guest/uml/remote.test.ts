@@ -1,11 +1,12 @@
 /** A volume of an array, from end to end through the daemon: both paths, one path, another volume behind the same number. */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { firstDifference } from '../../support/volume-model.ts';
+import { firstDifference, noise } from '../../support/volume-model.ts';
 import { cut, restore } from '../support/links.ts';
 import { ArrayVolume } from '../support/lio.ts';
 import {
+  bytesCome,
   daemonOfGuest,
   expectBytes,
   hostReady,
@@ -48,6 +49,31 @@ test('a number that leads to another volume is refused, before a backup and in t
   await daemon.failed(Promise.resolve(started), 'WRONG_DEVICE');
   expect((await daemon.call('backup.list', { status: 'available' })).backups).toEqual([]);
   expect((await daemon.call('backup.show', { backup: started.backup.id })).status).toBe('error');
+});
+
+test('a number that leads to another volume in the middle of a restore: hardly anything goes there', async () => {
+  await hostReady();
+  const size = 24 * MiB;
+  const { url, target } = remoteVolume({ sizeBytes: size });
+  const [onto, other] = [ArrayVolume.ofSize(size), ArrayVolume.ofSize(size)];
+  const foreign = noise(size, 9);
+  writeFileSync(other.device, foreign, { flush: true });
+  target.addLun(2, onto);
+  const daemon = await daemonOfGuest();
+  await daemon.addVolume('v', url);
+  const { id } = await daemon.backUp('v');
+  const rate = 2 * MiB;
+  const order = { backup: id, target: urlOf(target, 2), force: true, rate };
+  const started = daemon.call('backup.restore', order);
+  const { job_id } = await started;
+  await bytesCome(daemon, job_id, rate);
+  target.remap(2, other);
+  await daemon.failed(started, 'WRONG_DEVICE');
+  const now = readFileSync(other.device);
+  const sectors = Array.from({ length: size / 512 }, (_none, number) => number * 512);
+  const gone = sectors.filter((at) => !now.subarray(at, at + 512).equals(foreign.subarray(at, at + 512)));
+  // A look a second, and the segments that were under way.
+  expect(gone.length * 512).toBeLessThan(3 * rate);
 });
 
 test('a restore onto a volume of an array, and the same bytes there afterwards', async () => {

@@ -21,7 +21,7 @@ import { holdersOn, usersOf } from '../scsi/holders.ts';
 import { release, type WayOf } from '../scsi/release.ts';
 import { removeDisk } from '../scsi/remove.ts';
 import { type Scene, sceneOf } from '../scsi/scene.ts';
-import { grow, observe } from '../scsi/watch.ts';
+import { askable, grow, observe } from '../scsi/watch.ts';
 import { attachFailed } from '../trouble.ts';
 import { type FcConnection, format, key, load, parseInfo, parseUrl } from './connection.ts';
 import { type HostPort, hostPorts, targetPort } from './ports.ts';
@@ -177,6 +177,10 @@ export const fc: Connector = {
   observe: (connection, built, context) => {
     const scene = sceneOf(context, format(connection));
     return observe(scene, readScsiBuilt(built), wayTo(scene));
+  },
+  paths: (connection, built, context) => {
+    const scene = sceneOf(context, format(connection));
+    return askable(scene, readScsiBuilt(built), wayTo(scene));
   },
   rescan: async (connection, built, context) => {
     const { seen, scene } = await attachWith(connection, context, readScsiBuilt(built));

@@ -10,7 +10,7 @@ import { bootId, Ledger } from '../scsi/built.ts';
 import { passWrongDevice } from '../scsi/identify.ts';
 import { release, sameBoot, type WayOf } from '../scsi/release.ts';
 import { type Scene, sceneOf, until } from '../scsi/scene.ts';
-import { grow, observe } from '../scsi/watch.ts';
+import { askable, grow, observe } from '../scsi/watch.ts';
 import { type IscsiBuilt, placeOf, portalOf, readIscsiBuilt, viaOf } from './built.ts';
 import { type IscsiConnection, load, type Portal } from './connection.ts';
 import { discover } from './discover.ts';
@@ -143,6 +143,11 @@ export const iscsi: Connector = {
     const scene = sceneOf(context, format(connection));
     const read = readIscsiBuilt(built);
     return observe(scene, read, wayOf(scene, read));
+  },
+  paths: (connection, built, context) => {
+    const scene = sceneOf(context, format(connection));
+    const read = readIscsiBuilt(built);
+    return askable(scene, read, wayOf(scene, read));
   },
   rescan: (connection, built, context) => rescan(connection, readIscsiBuilt(built), context),
   detach: (connection, built, context) => detach(connection, readIscsiBuilt(built), context),

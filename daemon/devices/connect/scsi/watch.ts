@@ -1,23 +1,29 @@
-/** Looks at an attachment that is there: as it is (`observe`), and after a grown volume (`grow`).
+/** Looks at an attachment that is there: as it is (`observe`), at who is behind its ways alone (`askable`), and after a grown volume
+ *  (`grow`).
  *  Promises: fresh names of every path, held against those of the attach; a map is resized only when all its paths have one size, and
  *  its new size is looked at, whatever multipathd answered. */
 
+import { join } from 'node:path';
 import { Fault } from '../../../base/faults.ts';
-import type { Observation } from '../connector.ts';
+import type { AskablePath, Observation } from '../connector.ts';
 import { resizeMap } from '../multipath/client.ts';
 import { checkForeign } from '../multipath/join.ts';
 import { type MultipathMap, mapOf, mapOver } from '../multipath/maps.ts';
 import type { ScsiBuilt, WayBuilt } from './built.ts';
-import { diskAt } from './disks.ts';
+import { diskAt, type ScsiDisk } from './disks.ts';
 import { checkOne, identify } from './identify.ts';
 import { isLive, observation, type Seen } from './look.ts';
 import type { WayOf } from './release.ts';
 import { type Scene, until } from './scene.ts';
 
+async function diskOf(scene: Scene, built: WayBuilt, wayOf: WayOf): Promise<ScsiDisk | undefined> {
+  const address = await wayOf(built).address();
+  return address === undefined ? undefined : diskAt(scene.context.folders, address);
+}
+
 async function seeWay(scene: Scene, built: WayBuilt, wayOf: WayOf): Promise<Seen> {
   const { via } = built;
-  const address = await wayOf(built).address();
-  const disk = address === undefined ? undefined : await diskAt(scene.context.folders, address);
+  const disk = await diskOf(scene, built, wayOf);
   if (disk === undefined) return { via, disk, identity: null };
   const identity = await identify(scene, disk).catch((thrown: unknown) => {
     scene.context.note(`${via}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
@@ -55,6 +61,21 @@ export async function observe(scene: Scene, built: ScsiBuilt, wayOf: WayOf): Pro
   const others = map?.disks.filter((name) => !all.some(({ disk }) => disk?.name === name)) ?? [];
   if (map !== undefined) await checkForeign(scene, { ...map, disks: others }, live);
   return observation(scene, all, map);
+}
+
+/** What can be asked who it is, without a word to multipathd. */
+export async function askable(scene: Scene, built: ScsiBuilt, wayOf: WayOf): Promise<AskablePath[]> {
+  const { folders, probe } = scene.context;
+  const found = await Promise.all(
+    built.ways.map(async (way) => ({ via: way.via, disk: await diskOf(scene, way, wayOf) })),
+  );
+  const own = found.flatMap(({ via, disk }) => (disk === undefined ? [] : [{ via, device: disk.device }]));
+  const map = built.map === null ? undefined : await mapOf(folders, built.map.wwid);
+  const others = (map?.disks ?? [])
+    .map((name) => join(folders.dev, name))
+    .filter((device) => !own.some((one) => one.device === device))
+    .map((device) => ({ via: `${device}, which is in map ${map?.name}`, device }));
+  return [...own, ...others].map((path) => ({ ...path, ask: () => probe.scsiIdentity(path.device) }));
 }
 
 const resizeLimitMs = 15_000;

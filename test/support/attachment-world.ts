@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { onTestFinished } from 'vitest';
 import { systemClock } from '../../daemon/base/clock.ts';
+import type { Catalog, Changes } from '../../daemon/catalog/catalog.ts';
 import { openLmdbCatalog } from '../../daemon/catalog/lmdb-catalog.ts';
 import type { AttachmentUser } from '../../daemon/catalog/records.ts';
 import { systemFolders } from '../../daemon/devices/connect/connector.ts';
@@ -27,11 +28,34 @@ const policy = {
 
 export const job = (id: string): AttachmentUser => ({ kind: 'job', id });
 
+/** Of a daemon that can be killed: nothing that it does afterwards reaches the catalog, or the storage where that asks. */
+export class Life {
+  ended = false;
+  readonly tools = { ...systemTools };
+  readonly #commits = new Set<Promise<void>>();
+
+  /** Resolves when what it had begun to write is written. */
+  async end(): Promise<void> {
+    this.ended = true;
+    await Promise.allSettled(this.#commits);
+  }
+
+  over(catalog: Catalog): Catalog {
+    const commit = (change: (changes: Changes) => void) => {
+      if (this.ended) return new Promise<void>(() => undefined);
+      const written = catalog.commit(change);
+      this.#commits.add(written);
+      return written;
+    };
+    return { ...catalog, commit };
+  }
+}
+
 export interface AttachmentWorld {
   readonly storage: FakeStorage;
   readonly attachments: Attachments;
-  /** A daemon with the same state, as after a restart. */
-  readonly another: () => Attachments;
+  /** A daemon with the same state, as after a restart. `life`: until it ends. */
+  readonly another: (life?: Life) => Attachments;
   /** For reading, by a job, unless `more` says otherwise. */
   readonly acquire: (
     name: string,
@@ -53,15 +77,15 @@ export function attachmentWorld(): AttachmentWorld {
     rmSync(folder, { recursive: true });
   });
   const connectors = connectorsOf([storage.connector()]);
-  const another = () =>
+  const another = (life = new Life()) =>
     new Attachments({
-      catalog,
+      catalog: life.over(catalog),
       connectors,
       clock: systemClock,
       log: pino({ level: 'silent' }),
       native,
       probe: createProbe(native),
-      tools: systemTools,
+      tools: life.tools,
       folders: systemFolders,
       policy,
       stateDirectory: join(folder, 'state'),

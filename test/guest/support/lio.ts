@@ -66,16 +66,30 @@ export class ArrayVolume {
     return ArrayVolume.#serve('iblock_0', device, `udev_path=${device}`);
   }
 
-  static #serve(kind: 'fileio_0' | 'iblock_0', device: string, control: string, file?: string): ArrayVolume {
-    modprobe('target_core_mod', 'target_core_file', 'target_core_iblock');
+  /** A disk of SCSI whose own answers, names and errors reach the initiator as they are: `address` is "host:channel:target:lun". */
+  static passing(device: string, address: string): ArrayVolume {
+    const [host, channel, target, lun] = address.split(':');
+    const control = `scsi_host_id=${host},scsi_channel_id=${channel},scsi_target_id=${target},scsi_lun_id=${lun}`;
+    return ArrayVolume.#serve('pscsi_0', device, control);
+  }
+
+  static #serve(
+    kind: 'fileio_0' | 'iblock_0' | 'pscsi_0',
+    device: string,
+    control: string,
+    file?: string,
+  ): ArrayVolume {
+    modprobe('target_core_mod', 'target_core_file', 'target_core_iblock', 'target_core_pscsi');
     made += 1;
     const name = `volume${made}`;
     const folder = `${configfs}/core/${kind}/${name}`;
     mkdirSync(folder, { recursive: true });
     put(`${folder}/control`, control);
+    if (kind === 'pscsi_0') put(`${folder}/udev_path`, device);
     put(`${folder}/enable`, 1);
-    // The name that the SCSI world knows it by comes from this.
-    put(`${folder}/wwn/vpd_unit_serial`, `ba5a17${made.toString(16).padStart(8, '0')}`.padEnd(32, '0'));
+    // The name that the SCSI world knows it by comes from this; what is passed through has its own.
+    const serial = `ba5a17${made.toString(16).padStart(8, '0')}`.padEnd(32, '0');
+    if (kind !== 'pscsi_0') put(`${folder}/wwn/vpd_unit_serial`, serial);
     onTestFinished(() => rmdirSync(folder));
     return new ArrayVolume(name, folder, device, file);
   }

@@ -20,6 +20,8 @@ const multipathConf = `defaults {
 }
 blacklist {
   devnode "^(loop|nbd|ubd|vd|rbd|ram|zram)"
+  # Disks of the kernel's own making stand behind arrays, and are no way to them.
+  protocol "scsi:unspec"
 }
 `;
 

@@ -1,7 +1,8 @@
 /** Takes down what an attachment has built at the host's side: what came up above, the map, the disks; the transport comes after.
  *    users? ▶ holders ▶ map ▶ flush ▶ delete each disk ▶ gone from sysfs, /dev and multipathd ▶ WWID forgotten
- *  Promises: only disks that this attachment made appear are deleted, told by the kernel's sequence number where it has one; in any
- *  other state than expected, what is left is reported. May be run again after any step. */
+ *  Promises: only disks that this attachment made appear are deleted, told by the kernel's sequence number where it has one; where the
+ *  journal was cut off before that was seen, only one that nobody uses; in any other state than expected, what is left is reported. May
+ *  be run again after any step. */
 
 import { Fault } from '../../../base/faults.ts';
 import { removePath } from '../multipath/client.ts';
@@ -11,7 +12,7 @@ import { deviceBusy, deviceLeft } from '../trouble.ts';
 import type { Way } from './appear.ts';
 import { bootId, type ScsiBuilt, type WayBuilt } from './built.ts';
 import { diskAt, type ScsiDisk } from './disks.ts';
-import { clearHolders, usersOf } from './holders.ts';
+import { clearHolders, holdersAbove, openCount, usersOf } from './holders.ts';
 import { removeDisk } from './remove.ts';
 import { type Scene, until } from './scene.ts';
 
@@ -20,14 +21,35 @@ const usersLimitMs = 5_000;
 
 export type WayOf = (way: WayBuilt) => Way;
 
+/** The kernel numbers its disks, and the journal ends before the number was seen: it can be another one's by now, who has asked for the
+ *  same unit after us. */
+const isDoubtful = ({ sequence }: WayBuilt, disk: ScsiDisk): boolean =>
+  sequence === null && disk.sequence !== null;
+
+async function isOpen(scene: Scene, { folder }: ScsiDisk): Promise<boolean> {
+  if ((await usersOf(scene, folder)).length > 0) return true;
+  for (const { name } of await holdersAbove(scene, folder))
+    if (name === null || ((await openCount(scene, name)) ?? 0) > 0) return true;
+  return false;
+}
+
+/** One that is used is not ours: nothing was handed out of what the journal does not know. */
+async function isLeftTo(scene: Scene, disk: ScsiDisk): Promise<boolean> {
+  const unused = async () => ((await isOpen(scene, disk)) ? undefined : true);
+  if ((await until(scene, unused, { limitMs: usersLimitMs, everyMs: 500 })) === true) return false;
+  scene.context.note(`${disk.device} stays: it was perhaps not made here, and is in use`);
+  return true;
+}
+
 /** Disks of this attachment that are still there. */
-export async function ownDisks(scene: Scene, ways: readonly WayBuilt[], wayOf: WayOf): Promise<ScsiDisk[]> {
+async function ownDisks(scene: Scene, ways: readonly WayBuilt[], wayOf: WayOf): Promise<ScsiDisk[]> {
   const found: ScsiDisk[] = [];
   for (const built of ways.filter(({ made }) => made)) {
     const address = await wayOf(built).address();
     const disk = address === undefined ? undefined : await diskAt(scene.context.folders, address);
     const other = built.sequence !== null && disk !== undefined && disk.sequence !== built.sequence;
-    if (disk !== undefined && !other) found.push(disk);
+    if (disk === undefined || other || (isDoubtful(built, disk) && (await isLeftTo(scene, disk)))) continue;
+    found.push(disk);
   }
   return found;
 }

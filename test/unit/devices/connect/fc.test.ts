@@ -1,8 +1,10 @@
 /** Fibre Channel: parsing, and the walk from names of ports to disks on a simulated tree of sysfs. */
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import type { Built } from '../../../../daemon/devices/connect/connector.ts';
 import { fc } from '../../../../daemon/devices/connect/fc/fc.ts';
 import { SimulatedHost, type Unit } from './simulated-fc.ts';
 
@@ -108,6 +110,35 @@ test('paths to different volumes are refused, and nothing of it stays', async ()
   await fc.detach(connection, built, context);
   expect(host.disks).toEqual([]);
 });
+
+test('killed before the number of its disk was seen, it takes away the disk there, but not one that is in use', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
+  const journal: Built[] = [];
+  const context = host.context({ journal: async (built) => void journal.push(structuredClone(built)) });
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { device, built: whole } = await fc.attach(connection, context);
+  const cutOff = journal.find((built) => JSON.stringify(built).includes('"made":true,"sequence":null'));
+  if (cutOff === undefined) throw new Error('it scans before it has said so');
+  // Somebody has scanned for the same unit, and opened it.
+  mkdirSync(dirname(device), { recursive: true });
+  writeFileSync(device, '');
+  const opened = openSync(device, 'r');
+  const other = spawn('sleep', ['60'], { stdio: [opened, 'ignore', 'ignore'] });
+  onTestFinished(() => void other.kill('SIGKILL'));
+  closeSync(opened);
+  await expect(fc.detach(connection, whole, context)).rejects.toMatchObject({ code: 'DEVICE_BUSY' });
+  await fc.detach(connection, cutOff, context);
+  expect(host.disks).toEqual(['sda']);
+  expect(context.notes.at(-1)).toContain('stays: it was perhaps not made here');
+  const ended = new Promise((resolve) => other.once('exit', resolve));
+  other.kill('SIGKILL');
+  await ended;
+  rmSync(device);
+  await fc.detach(connection, cutOff, context);
+  expect(host.disks).toEqual([]);
+}, 40_000);
 
 test('a disk that was there before is used and left', async () => {
   const host = new SimulatedHost();

@@ -14,8 +14,22 @@ import { type MultipathMap, mapOf } from './maps.ts';
 
 const goneLimitMs = 10_000;
 const tries = 3;
+/** Programs of udev read a new disk as long as that takes, which with a slow one is long. */
+const glancesLimitMs = 60_000;
 
-async function takeDown(scene: Scene, map: MultipathMap): Promise<void> {
+/** DEVICE_BUSY where it is open, and not just by those who look at every disk for a moment: they are waited for. */
+async function untilUnused(scene: Scene, map: MultipathMap): Promise<void> {
+  let users: string[] = [];
+  const look = async () => {
+    if (((await openCount(scene, map.name)) ?? 0) === 0) return 'unused';
+    users = await usersOf(scene, map.folder);
+    return users.length > 0 ? 'used' : undefined;
+  };
+  if ((await until(scene, look, { limitMs: glancesLimitMs, everyMs: 500 })) === 'unused') return;
+  throw deviceBusy(scene.what, users.length > 0 ? users : [`${map.name} (${map.device}) is open`]);
+}
+
+export async function takeDown(scene: Scene, map: MultipathMap): Promise<void> {
   const { context, what } = scene;
   const used = await clearHolders(scene, map.folder);
   if (used.length > 0) throw deviceBusy(what, used);
@@ -30,10 +44,7 @@ async function takeDown(scene: Scene, map: MultipathMap): Promise<void> {
     if ((await until(scene, gone, { limitMs: attempt * 1000 })) === true) return;
     if (/in use/.test(why) && attempt === tries) break;
   }
-  if (((await openCount(scene, map.name)) ?? 0) > 0) {
-    const users = await usersOf(scene, map.folder);
-    throw deviceBusy(what, users.length > 0 ? users : [`${map.name} (${map.device}) is open`]);
-  }
+  await untilUnused(scene, map);
   why = (await removeMap(context, map.name)) ?? why;
   if ((await until(scene, gone, { limitMs: goneLimitMs })) === true) return;
   throw deviceLeft(what, [`map ${map.name} (${map.device})`], why || 'the map does not go');

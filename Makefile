@@ -19,7 +19,7 @@ vitest := vitest run --config test/vitest.config.ts
 tests := unit contract property
 tests_of_root := scenario platform
 
-.PHONY: help install build quickstart test test-guest test-guest-short test-cinder test-ceph check format bench bench-peers clean packages
+.PHONY: help install build quickstart test test-guest test-guest-short test-cinder test-ceph test-gluster check format bench bench-peers clean packages
 
 help: ## list these names
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,10 @@ test-cinder: build ## let the driver of a real Cinder, from Debian, restore what
 test-ceph: build ## attach images of a real Ceph cluster, from Debian, that runs for it (root)
 	@dpkg -s ceph-mon ceph-osd ceph-common qemu-system-common qemu-block-extra >/dev/null 2>&1 || apt-get install -y --no-install-recommends ceph-mon ceph-osd ceph-common qemu-system-common qemu-block-extra
 	$(vitest) --project ceph
+
+test-gluster: build ## attach files of a real GlusterFS server, from Debian, that runs for it (root)
+	@dpkg -s glusterfs-server glusterfs-client >/dev/null 2>&1 || apt-get install -y --no-install-recommends glusterfs-server glusterfs-client
+	$(vitest) --project gluster
 
 check: install ## formatting, lint, types and the rules of the house
 	npm run --silent check

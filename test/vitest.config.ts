@@ -31,6 +31,8 @@ export default defineConfig({
       project('cinder', 900_000, true),
       // The same: make test-ceph.
       project('ceph', 120_000, true),
+      // The same: make test-gluster.
+      project('gluster', 120_000, true),
       // Inside of guests with a kernel of their own: make test-guest-short, make test-guest.
       guest('uml'),
       guest('long'),

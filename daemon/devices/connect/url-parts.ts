@@ -68,6 +68,12 @@ const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?$/;
 /** Whether it can be a host, an IPv6 address without brackets. */
 export const isHost = (text: string): boolean => hostName.test(text) || isIPv6(text);
 
+/** One spelling of a host: names are alike in capitals, and an IPv6 address has many forms. */
+export function canonicalHost(host: string): string {
+  if (isIPv6(host)) return new URL(`http://[${host}]/`).hostname.slice(1, -1);
+  return host.toLowerCase().replace(/\.$/, '');
+}
+
 export const isPort = (port: number): boolean => Number.isSafeInteger(port) && port > 0 && port < 65_536;
 
 /** "host", "host:port", "[address]:port". */

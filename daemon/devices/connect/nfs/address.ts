@@ -1,12 +1,21 @@
 /** A file in a share: `nfs://HOST/EXPORT/FILE`, `glusterfs://HOST/VOLUME/FILE`, and Cinder's connection_info of the same. Pure.
- *  Promises: the name of the file is relative, and has no step upwards; the format is what the operator or Cinder says, never what the
- *  file says of itself. Source: cinder/volume/drivers/nfs.py, initialize_connection. */
+ *  Promises: neither the export nor the name of the file has a step upwards, and the name is relative; spellings of one file have one key;
+ *  the format is what the operator or Cinder says, never what the file says of itself. Source: cinder/volume/drivers/nfs.py,
+ *  initialize_connection. */
 
 import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
 import type { Connection } from '../connector.ts';
-import { encodePath, formatEndpoint, isHost, readEndpoint, refuseDevice, splitUrl } from '../url-parts.ts';
-import { readMountOptions, type ShareType } from './options.ts';
+import {
+  canonicalHost,
+  encodePath,
+  formatEndpoint,
+  isHost,
+  readEndpoint,
+  refuseDevice,
+  splitUrl,
+} from '../url-parts.ts';
+import { portOption, readMountOptions, type ShareType, unusualPort } from './options.ts';
 
 const shape = z.object({
   type: z.enum(['nfs', 'glusterfs']),
@@ -34,6 +43,18 @@ export function whyNoName(name: string): string | undefined {
   return undefined;
 }
 
+/** mount.glusterfs is a shell script that splits what it is given at blanks, into words of a command line that root runs. */
+const safePath = /^[A-Za-z0-9_.,+@%/-]*$/;
+
+/** With one slash where there are several, and none at the end; or why it can't be mounted. */
+function readExport(path: string, type: ShareType): { readonly path: string } | string {
+  const steps = path.split('/').filter((step) => step !== '');
+  if (steps.includes('..') || steps.includes('.')) return `"${path}" has steps that are no names`;
+  if (!plain(path) || (type === 'glusterfs' && !safePath.test(path)))
+    return `"${path}" has characters that a share of ${type} can not have here`;
+  return { path: `/${steps.join('/')}` };
+}
+
 function formatOf(text: string, format: string): 'raw' | 'qcow2' {
   if (format === 'raw' || format === 'qcow2') return format;
   throw refuseDevice(text, `its format "${format}" is none of "raw", "qcow2"`);
@@ -44,22 +65,23 @@ export function parseShareUrl(text: string): ShareFile {
   const { scheme, authority, path, query } = splitUrl(text, ['export', 'options', 'format']);
   const type: ShareType = scheme === 'glusterfs' ? 'glusterfs' : 'nfs';
   const { host, port } = readEndpoint(text, authority);
-  const whole = `/${path}`;
-  const first = `/${path.split('/')[0] ?? ''}`;
+  const whole = `/${path.replace(/^\/+/, '').replaceAll(/\/{2,}/g, '/')}`;
+  const first = `/${whole.split('/')[1] ?? ''}`;
   const folder = whole.slice(0, whole.lastIndexOf('/')) || '/';
-  const exported = query.get('export') ?? (type === 'glusterfs' ? first : folder);
-  const below = exported === '/' ? '/' : `${exported}/`;
-  if (!whole.startsWith(below)) throw refuseDevice(text, `its file does not lie in "${exported}"`);
+  const share = readExport(query.get('export') ?? (type === 'glusterfs' ? first : folder), type);
+  if (typeof share === 'string') throw refuseDevice(text, share);
+  const below = share.path === '/' ? '/' : `${share.path}/`;
+  if (!whole.startsWith(below)) throw refuseDevice(text, `its file does not lie in "${share.path}"`);
   const name = whole.slice(below.length);
   const why = whyNoName(name);
   if (why !== undefined) throw refuseDevice(text, why);
-  const options = readMountOptions(query.get('options') ?? '');
+  const options = readMountOptions(query.get('options') ?? '', type);
   return {
     type,
     host,
-    export: exported,
+    export: share.path,
     name,
-    options: port === null ? options : [...options, `port=${port}`],
+    options: port === null ? options : [...options, portOption(type, port)],
     format: formatOf(text, query.get('format') ?? 'raw'),
   };
 }
@@ -93,10 +115,11 @@ export function parseShareInfo(data: unknown, type: ShareType): ShareFile {
   const { export: location, name, options, format } = read.data;
   const [, bracketed, host = bracketed, path = ''] =
     /^(?:\[([^\]]+)\]|([^:/[\]]+)):(.+)$/s.exec(location) ?? [];
-  if (host === undefined || !isHost(host) || !plain(path))
+  if (host === undefined || !isHost(host))
     throw refuseInfo(`its export "${location}" is not of the form "HOST:/PATH"`);
   // Volumes of GlusterFS are named with and without the slash.
-  const exported = `/${path.replace(/^\/+|\/+$/g, '')}`;
+  const share = readExport(path, type);
+  if (typeof share === 'string') throw refuseInfo(`its export ${share}`);
   const why = whyNoName(name);
   if (why !== undefined) throw refuseInfo(why);
   if (format !== undefined && format !== null && format !== 'raw' && format !== 'qcow2')
@@ -104,11 +127,23 @@ export function parseShareInfo(data: unknown, type: ShareType): ShareFile {
   return {
     type,
     host,
-    export: exported,
+    export: share.path,
     name,
-    options: readMountOptions(options ?? ''),
+    options: readMountOptions(options ?? '', type),
     format: format ?? 'raw',
   };
+}
+
+const serverOf = ({ type, host, options }: ShareFile): string =>
+  formatEndpoint({ host: canonicalHost(host), port: unusualPort(type, options) });
+
+/** Of the server: what its numbers of files count in. */
+export const shareName = (file: ShareFile): string => `${file.type}.${serverOf(file)}:${file.export}`;
+
+/** How a share is mounted makes no other file of it, and neither does which of the folders above it is. */
+export function shareKey(file: ShareFile): string {
+  const { type, export: exported, name, format } = file;
+  return `${type}://${serverOf(file)}${exported === '/' ? '' : exported}/${name} ${format}`;
 }
 
 /** As mount(8) takes it, and as the kernel lists it. */

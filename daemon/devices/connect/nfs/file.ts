@@ -31,7 +31,8 @@ export async function findFile(folder: string, name: string): Promise<FoundFile 
     try {
       const stats = await handle.stat({ bigint: true });
       if (!stats.isFile()) return `"${name}" is no regular file`;
-      return { path, sizeBytes: Number(stats.size), inode: stats.ino };
+      // Node reads a number of 64 bits as one with a sign.
+      return { path, sizeBytes: Number(stats.size), inode: BigInt.asUintN(64, stats.ino) };
     } finally {
       await handle.close();
     }

@@ -12,14 +12,16 @@ import { readChain } from '../qcow2/chain.ts';
 import { attachFailed, deviceFailed } from '../trouble.ts';
 import {
   formatShareUrl,
-  mountSource,
   parseShareInfo,
   parseShareUrl,
   type ShareFile,
   shareFile,
+  shareKey,
+  shareName,
 } from './address.ts';
 import { type FoundFile, findFile } from './file.ts';
 import { checkImageLock } from './image-lock.ts';
+import { locksAreLocal } from './options.ts';
 import { mountShare, unmountShare, watchShare } from './share.ts';
 
 const builtShape = z.object({
@@ -32,7 +34,7 @@ const format = (connection: Connection): string => formatShareUrl(shareFile(conn
 
 /** The number of a file is its server's, and lasts as long as the file. */
 function identityOf(file: ShareFile, { inode }: FoundFile, sizeBytes: number) {
-  const name = `${file.type}.${mountSource(file)}#${inode}`;
+  const name = `${shareName(file)}#${inode}`;
   return { names: [name], serial: null, sizeBytes, blockBytes: 512 };
 }
 
@@ -72,6 +74,8 @@ async function attach(
   const found = await findFile(share, file.name);
   if (typeof found === 'string') throw attachFailed(what, found);
   if (found.sizeBytes === 0) throw attachFailed(what, 'it has no bytes');
+  if (locksAreLocal(file.options))
+    context.note('Mounted without locks: who else uses the file can not be told');
   await checkImageLock(what, file.format, found.path, context);
   if (file.format === 'raw') return { ...observation(connection, found), built: { share } };
   const { bridge, sizeBytes } = await showImage(connection, share, context);
@@ -121,7 +125,7 @@ export const nfsConnector = (limits: StallLimits = stallLimits): Connector => ({
   parseUrl: parseShareUrl,
   parseInfo: (data, { driverType }) => parseShareInfo(data, driverType === 'glusterfs' ? 'glusterfs' : 'nfs'),
   format,
-  key: format,
+  key: (connection) => shareKey(shareFile(connection)),
   attach: (connection, context) => attach(connection, context, limits),
   observe,
   rescan,

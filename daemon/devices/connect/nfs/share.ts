@@ -1,13 +1,11 @@
 /** Mounts a share for one attachment alone, and takes it away again.
  *  Promises: a server that is dead or silent gives its readers and writers an error in set time; no symbolic link in the share is followed, no
- *  program or device of it is used; a share that this host has mounted already in such a way is used as it is, and stays mounted.
- *  `unmountShare` may be repeated. Source: mount(8), "nosymfollow". */
+ *  program or device of it is used; what this host has mounted already is not touched: not even a silent share, as to take it away from our
+ *  readers would take it from all. `unmountShare` may be repeated. Source: mount(8), "nosymfollow"; mount.glusterfs(8). */
 
-import { lstat, mkdir, readFile, rmdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mountedAt, unescapeOctal } from '../../../base/mount-table.ts';
-import { isWithin } from '../../../base/paths.ts';
+import { mountedAt } from '../../../base/mount-table.ts';
 import { type StallLimits, startWatch } from '../bridge/stall-watch.ts';
 import type { ConnectContext } from '../connector.ts';
 import { remedyIn } from '../remedies.ts';
@@ -21,33 +19,39 @@ type Context = Pick<ConnectContext, 'tools' | 'policy' | 'signal' | 'access' | '
 const unmountTimeoutMs = 10_000;
 const flags = 'nosymfollow,nosuid,nodev,noexec';
 
-/** Folders at which mounts of `source` are that do not hold readers for ever. Pure. */
-export function boundedMounts(mountinfo: string, source: string): string[] {
-  return mountinfo.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ', 2);
-    const [, , , root, directory] = before.split(' ');
-    const [type = '', from = '', options = ''] = after.split(' ');
-    const bounded = type === 'fuse.glusterfs' || (/^nfs4?$/.test(type) && /(^|,)soft(,|$)/.test(options));
-    // Only where the whole share is mounted, and not a folder of it.
-    if (!bounded || root !== '/' || directory === undefined || unescapeOctal(from) !== source) return [];
-    return [unescapeOctal(directory)];
-  });
+/** The client of GlusterFS says why in its log alone. */
+const glusterReasons: readonly (readonly [RegExp, string])[] = [
+  [/failed to get the 'volume file'/, 'its server knows no such volume'],
+  [/SETVOLUME.*(denied|authenticat)|failed to authenticate/i, 'access denied by its server'],
+  [/Exhausted all volfile servers/, 'its server can not be reached'],
+];
+
+/** A log of its own, as it keeps one for each folder that anything was ever mounted on, and in it the password of the volume. */
+const logOf = (folder: string): string => `${folder}.log`;
+
+async function glusterReason(folder: string): Promise<string> {
+  const log = await readFile(logOf(folder), 'utf8').catch(() => '');
+  return glusterReasons.find(([pattern]) => pattern.test(log))?.[1] ?? '';
 }
 
-function failure(what: string, run: ToolRun): Error {
-  const said = run.complaint.replace(/^mount(\.\w+)?: /, '');
-  return /access denied|permission denied|not permitted/i.test(run.stderr)
+function failure(what: string, { complaint, stderr }: Pick<ToolRun, 'complaint' | 'stderr'>): Error {
+  const said = complaint.replace(/^mount(\.\w+)?: /, '');
+  return /access denied|permission denied|not permitted/i.test(stderr)
     ? attachDenied(what, said)
-    : attachFailed(what, said, { said: run.stderr }, remedyIn(run.stderr));
+    : attachFailed(what, said, { said: stderr }, remedyIn(stderr));
 }
 
 async function mountAnew(what: string, file: ShareFile, folder: string, context: Context): Promise<void> {
   const { tools, policy, signal } = context;
+  const log = file.type === 'glusterfs' ? `,log-file=${logOf(folder)}` : '';
+  // It is a shell script, and splits what it is given.
+  if (log !== '' && !/^[\w./-]+$/.test(folder))
+    throw attachFailed(what, `mount.glusterfs does not take a folder like "${folder}"`);
   const until = performance.now() + policy.timeoutMs;
   let last: ToolRun | undefined;
   for (const options of mountAttempts(file.type, file.options, context.access === 'read')) {
     const timeoutMs = Math.max(Math.ceil(until - performance.now()), 1);
-    const words = ['-t', file.type, '-o', options, mountSource(file), folder];
+    const words = ['-t', file.type, '-o', options + log, mountSource(file), folder];
     last = await tools.run('mount', words, { timeoutMs, signal });
     if (last.status === 0) return;
     if (last.timedOut)
@@ -55,9 +59,11 @@ async function mountAnew(what: string, file: ShareFile, folder: string, context:
     // Another version is of no use where it is not the version that is refused.
     if (/refused|timed out|no route|not known|unreachable/i.test(last.stderr)) break;
   }
+  if (last === undefined) return;
   const helper = `mount.${file.type}`;
-  if (last !== undefined && (await tools.find(helper)) === undefined) throw toolMissing(helper);
-  if (last !== undefined) throw failure(what, last);
+  if ((await tools.find(helper)) === undefined) throw toolMissing(helper);
+  const reason = await glusterReason(folder);
+  throw failure(what, reason === '' ? last : { complaint: reason, stderr: reason });
 }
 
 /** `folder` is made, and must have been journaled. */
@@ -69,18 +75,8 @@ export async function mountShare(
 ): Promise<void> {
   const { tools, access } = context;
   await mkdir(folder, { mode: 0o700 });
-  // Those of other attachments come and go with them.
-  const others = dirname(dirname(folder));
-  const table = await readFile('/proc/self/mountinfo', 'utf8');
-  const there = boundedMounts(table, mountSource(file)).find((directory) => !isWithin(directory, others));
-  if (there === undefined) {
-    context.note(`Mounting "${mountSource(file)}"`);
-    await mountAnew(what, file, folder, context);
-  } else {
-    context.note(`Using "${mountSource(file)}", which is mounted at "${there}"`);
-    const bound = await tools.run('mount', ['--no-canonicalize', '--bind', there, folder]);
-    if (bound.status !== 0) throw failure(what, bound);
-  }
+  context.note(`Mounting "${mountSource(file)}"`);
+  await mountAnew(what, file, folder, context);
   const words = ['-o', `remount,bind,${flags},${access === 'read' ? 'ro' : 'rw'}`, folder];
   const restricted = await tools.run('mount', ['--no-canonicalize', ...words]);
   if (restricted.status !== 0) throw failure(what, restricted);
@@ -125,9 +121,12 @@ export async function unmountShare(
     const forced = await tools.run('umount', ['--force', '--lazy', ...words], {
       timeoutMs: unmountTimeoutMs,
     });
-    if (forced.status !== 0) throw deviceLeft(what, [`mount "${folder}"`], forced.complaint);
+    // A client that gave up, or the watch, may have been there first.
+    if (forced.status !== 0 && (await mountedAt(folder)) !== undefined)
+      throw deviceLeft(what, [`mount "${folder}"`], forced.complaint);
   }
   const stats = await lstat(folder).catch(() => undefined);
   // Never by way of a removal of what is in it: it might be the share.
   if (stats?.isDirectory() === true) await rmdir(folder);
+  await rm(logOf(folder), { force: true });
 }

@@ -43,7 +43,13 @@ export const save = ({ targets, wildcard, enforceMultipath }: FcConnection): Con
 });
 
 export function load(value: Connection): FcConnection {
-  const all = listOf(value['targets']).flatMap((one) =>
+  const listed = listOf(value['targets']);
+  if (listed.length === 0 || listed.length > targetsMax)
+    throw refuse(
+      'a connection',
+      listed.length === 0 ? 'it has no target_wwn' : `it has ${listed.length} ports`,
+    );
+  const all = listed.flatMap((one) =>
     isMap(one)
       ? [
           {
@@ -55,12 +61,9 @@ export function load(value: Connection): FcConnection {
       : [],
   );
   // One that is named twice is one target.
-  const targets = all.filter((one, at) => all.findIndex(({ wwpn }) => wwpn === one.wwpn) === at);
-  if (targets.length === 0 || targets.length > targetsMax)
-    throw refuse(
-      'a connection',
-      targets.length === 0 ? 'it has no target_wwn' : `it has ${targets.length} ports`,
-    );
+  const targets = all.filter(
+    (one, at) => all.findIndex(({ wwpn, lun }) => wwpn === one.wwpn && lun === one.lun) === at,
+  );
   const enforce = value['enforce_multipath'];
   return {
     targets,
@@ -86,12 +89,20 @@ export function parseUrl(text: string): Connection {
     return { initiator: readWwpn(initiator), target: readWwpn(target) };
   });
   const number = kernelLun(readLun(lun), more.get('addressing') ?? 'SAM');
-  const targets = ports.split(',').map((port) => {
-    const wwpn = readWwpn(port);
+  const names = ports.split(',').map(readWwpn);
+  // A target without a line in the map would be open to all of our ports, and one that is only in the map is a slip of the pen.
+  if (allowed.length > 0) {
+    const other = names.find((wwpn) => !allowed.some(({ target }) => target === wwpn));
+    if (other !== undefined) throw refuse('"map" of the URL', `it does not have the port "${other}"`);
+    const more = allowed.find(({ target }) => !names.includes(target));
+    if (more !== undefined)
+      throw refuse('"map" of the URL', `the URL does not have its port "${more.target}"`);
+  }
+  const targets = names.map((wwpn) => {
     const initiators = allowed.filter(({ target }) => target === wwpn).map(({ initiator }) => initiator);
     return { wwpn, lun: number, initiators };
   });
-  return save({ targets, wildcard: wildcard === 'yes', enforceMultipath: null });
+  return save(load(save({ targets, wildcard: wildcard === 'yes', enforceMultipath: null })));
 }
 
 const texts = (value: unknown): string[] =>
@@ -156,8 +167,12 @@ export function format(connection: Connection): string {
   return `fc://${ports}/${lun}${query.length === 0 ? '' : `?${query.join('&')}`}`;
 }
 
-/** All ports count: two of the same storage, named apart, may be two attachments, of which the second finds the disks of the first. */
+/** All ports count, ours too: a storage may show different volumes under one number to different ports. Two connections that name
+ *  different ports of one volume are two attachments, of which the second finds the disks of the first. */
 export function key(connection: Connection): string {
-  const targets = load(connection).targets.map(({ wwpn, lun }) => `${wwpn}/${lun}`);
+  const targets = load(connection).targets.map(({ wwpn, lun, initiators }) => {
+    const ours = [...new Set(initiators)].sort();
+    return `${wwpn}/${lun}${ours.length === 0 ? '' : `<${ours.join(',')}`}`;
+  });
   return [...new Set(targets)].sort().join(' ');
 }

@@ -4,7 +4,7 @@
  *  scanned only where that was asked for, as it brings in units of others. */
 
 import { join } from 'node:path';
-import type { Attached, ConnectContext, Connection, Connector, Json } from '../connector.ts';
+import type { Attached, ConnectContext, Connection, Connector, Json, SystemFolders } from '../connector.ts';
 import { assemble, type Wanted } from '../scsi/assemble.ts';
 import { bring, isReached, type Outcome } from '../scsi/bring.ts';
 import {
@@ -23,7 +23,7 @@ import { removeDisk } from '../scsi/remove.ts';
 import { type Scene, sceneOf } from '../scsi/scene.ts';
 import { askable, grow, observe } from '../scsi/watch.ts';
 import { attachFailed } from '../trouble.ts';
-import { type FcConnection, format, key, load, parseInfo, parseUrl } from './connection.ts';
+import { type FcConnection, type FcTarget, format, key, load, parseInfo, parseUrl } from './connection.ts';
 import { type HostPort, hostPorts, targetPort } from './ports.ts';
 
 /** One of our ports and one of the storage. */
@@ -43,6 +43,7 @@ const wayTo =
   (scene: Scene, alsoLost = false): WayOf =>
   ({ place, via }) => ({
     via,
+    returns: true,
     address: async () => {
       const { folders } = scene.context;
       const ports = await hostPorts(folders);
@@ -52,12 +53,32 @@ const wayTo =
     },
   });
 
-function pairsOf(ports: readonly HostPort[], { targets }: FcConnection): Pair[] {
-  return targets.flatMap(({ wwpn, lun, initiators }) =>
-    ports
-      .filter((port) => initiators.length === 0 || initiators.includes(port.wwpn))
-      .map((port) => ({ initiator: port.wwpn, wwpn, lun })),
+/** Without a map: the ports of ours that have ever seen the target, so that one of another fabric is not taken for a path that is lost;
+ *  where none has, all that are up. */
+async function portsFor(
+  folders: SystemFolders,
+  ports: readonly HostPort[],
+  { wwpn, initiators }: FcTarget,
+): Promise<readonly HostPort[]> {
+  if (initiators.length > 0) return ports.filter((port) => initiators.includes(port.wwpn));
+  const known = await Promise.all(ports.map(({ host }) => targetPort(folders, host, wwpn, true)));
+  const seeing = ports.filter((_port, at) => known[at] !== undefined);
+  return seeing.length > 0 ? seeing : ports.filter(({ online }) => online);
+}
+
+async function pairsOf(
+  folders: SystemFolders,
+  ports: readonly HostPort[],
+  { targets }: FcConnection,
+): Promise<Pair[]> {
+  const all = targets.map(async (target) =>
+    (await portsFor(folders, ports, target)).map((port) => ({
+      initiator: port.wwpn,
+      wwpn: target.wwpn,
+      lun: target.lun,
+    })),
   );
+  return (await Promise.all(all)).flat();
 }
 
 const isUsed = async (scene: Scene, { folder }: ScsiDisk): Promise<boolean> =>
@@ -74,8 +95,8 @@ async function wayBefore(scene: Scene, ledger: Ledger<ScsiBuilt>, pair: Pair): P
   return { ...way, made: !there };
 }
 
-/** Every target of our ports is asked for the number; units that come in with it and are not of this volume are taken away again. What
- *  will appear of it is in the journal before. */
+/** Every target of the ports that may use the volume and see none of its own is asked for the number; units that come in with it and are
+ *  not of this volume are taken away again. What will appear of it is in the journal before. */
 async function scanAll(
   scene: Scene,
   ledger: Ledger<ScsiBuilt>,
@@ -86,17 +107,21 @@ async function scanAll(
   const { folders, probe } = context;
   const ways = await Promise.all(pairs.map((pair) => wayBefore(scene, ledger, pair)));
   await ledger.change((value) => ({ ...value, ways }));
-  const numbers = new Set(pairs.map((pair) => pair.lun));
-  for (const { host } of ports) {
+  for (const { host, wwpn } of ports) {
+    const own = pairs.filter(({ initiator }) => initiator === wwpn);
+    const seen = await Promise.all(own.map((pair) => targetPort(folders, host, pair.wwpn)));
+    // Where a target is known only what is asked for is scanned.
+    if (own.length === 0 || seen.some((target) => target !== undefined)) continue;
+    const numbers = new Set(own.map((pair) => pair.lun));
     const before = new Set((await addressesOf(folders, host)).map(addressText));
     for (const lun of numbers) {
       context.note(`host${host}: scanning all targets for unit ${lun}`);
       await probe.order(join(folders.sys, 'class/scsi_host', `host${host}`, 'scan'), `- - ${lun}`);
     }
     const wanted = await Promise.all(ways.map((way) => wayTo(scene)(way).address()));
-    const own = new Set(wanted.flatMap((address) => (address === undefined ? [] : [addressText(address)])));
+    const ours = new Set(wanted.flatMap((address) => (address === undefined ? [] : [addressText(address)])));
     for (const address of await addressesOf(folders, host)) {
-      if (before.has(addressText(address)) || own.has(addressText(address))) continue;
+      if (before.has(addressText(address)) || ours.has(addressText(address))) continue;
       // What another agent has brought in meanwhile is his.
       if (!numbers.has(address.lun)) continue;
       const disk = await diskAt(folders, address);
@@ -149,14 +174,15 @@ async function attachWith(
   const wanted = wantedOf(context, asked);
   const empty = { boot: await bootId(), ways: [], map: null, identity: null };
   const ledger = new Ledger<ScsiBuilt>(context, earlier ?? empty);
-  const ports = (await hostPorts(context.folders)).filter(({ online }) => online);
-  if (ports.length === 0) throw attachFailed(scene.what, 'no Fibre Channel port of this host is online');
-  const pairs = pairsOf(ports, asked);
+  const ports = await hostPorts(context.folders);
+  const up = ports.filter(({ online }) => online);
+  if (up.length === 0) throw attachFailed(scene.what, 'no Fibre Channel port of this host is online');
+  const pairs = await pairsOf(context.folders, ports, asked);
   if (pairs.length === 0)
     throw attachFailed(scene.what, 'no port of this host is among those that are mapped to it');
   let outcomes = await reachAll(scene, ledger, pairs, wanted.multipath);
   if (asked.wildcard && !outcomes.some(isReached)) {
-    await scanAll(scene, ledger, ports, pairs);
+    await scanAll(scene, ledger, up, pairs);
     outcomes = await reachAll(scene, ledger, pairs, wanted.multipath);
   }
   const seen = await assemble(scene, ledger, outcomes, wanted);

@@ -37,6 +37,9 @@ export async function hostPorts({ sys }: SystemFolders): Promise<HostPort[]> {
   return all.sort((one, other) => one.host - other.host);
 }
 
+/** Of a port whose units are scanned and read. "Marginal" is what an administrator, or the fabric, calls one that is slow. */
+const works: ReadonlySet<string> = new Set(['Online', 'Marginal']);
+
 /** A remote port without a target number is known to the fabric, and no target (any more). */
 async function remotePort(
   sys: string,
@@ -49,7 +52,7 @@ async function remotePort(
     const [, own, channel] = /^rport-(\d+):(\d+)-\d+$/.exec(name) ?? [];
     if (Number(own) !== host || (await wwpnIn(join(folder, name, 'port_name'))) !== wwpn) continue;
     const target = Number((await readText(join(folder, name, 'scsi_target_id'))) ?? -1);
-    const online = ((await readText(join(folder, name, 'port_state'))) ?? 'Online') === 'Online';
+    const online = works.has((await readText(join(folder, name, 'port_state'))) ?? 'Online');
     if (target >= 0 && (online || alsoLost)) return { host, channel: Number(channel), target };
   }
   return undefined;

@@ -14,6 +14,9 @@ import { rest, type Scene, until } from './scene.ts';
 /** One way to the volume, as a transport finds it. */
 export interface Way {
   readonly via: string;
+  /** True where the kernel by itself takes disks away and brings them back, with the port that they are behind: one that has come back
+   *  in the place of ours is ours. */
+  readonly returns?: boolean;
   /** Undefined where the transport does not reach the target. */
   address(): Promise<ScsiAddress | undefined>;
 }

@@ -65,7 +65,8 @@ async function appeared(
   const own = earlier?.made === true;
   const found = await appear(scene, way, address, { own, begin: () => record(true, null) });
   if (found === undefined) return `the target shows no unit ${address.lun} to this host`;
-  const stays = own && (earlier.sequence === null || earlier.sequence === found.disk.sequence);
+  const same = earlier?.sequence === null || earlier?.sequence === found.disk.sequence;
+  const stays = own && (same || way.returns === true);
   await record(found.made || stays, found.disk.sequence);
   return found;
 }

@@ -1,10 +1,11 @@
 /** Takes down what an attachment has built at the host's side: what came up above, the map, the disks; the transport comes after.
  *    users? ▶ holders ▶ map ▶ flush ▶ delete each disk ▶ gone from sysfs, /dev and multipathd ▶ WWID forgotten
- *  Promises: only disks that this attachment made appear are deleted, told by the kernel's sequence number where it has one; where the
- *  journal was cut off before that was seen, only one that nobody uses; in any other state than expected, what is left is reported. May
- *  be run again after any step. */
+ *  Promises: only disks that this attachment made appear are deleted, told by the kernel's sequence number where it has one, and those that
+ *  the kernel has brought back in their place; where the journal was cut off before that was seen, only one that nobody uses; in any
+ *  other state than expected, what is left is reported. May be run again after any step. */
 
 import { Fault } from '../../../base/faults.ts';
+import { compareIdentity } from '../identity.ts';
 import { removePath } from '../multipath/client.ts';
 import { dropPaths, forget, leaveMap } from '../multipath/leave.ts';
 import { mapOver } from '../multipath/maps.ts';
@@ -41,14 +42,31 @@ async function isLeftTo(scene: Scene, disk: ScsiDisk): Promise<boolean> {
   return true;
 }
 
+/** One that the kernel has brought back in the place of ours, with its port: as long as it is the volume, and nobody uses it. */
+async function hasReturned(scene: Scene, disk: ScsiDisk, wanted: ScsiBuilt['identity']): Promise<boolean> {
+  const { context } = scene;
+  const now = await context.probe.scsiIdentity(disk.device).catch(() => undefined);
+  if (wanted === null || now === undefined || !compareIdentity(wanted, now).same) return false;
+  if ((await mapOver(context.folders, disk)) !== undefined || (await isOpen(scene, disk))) return false;
+  context.note(`${disk.device} has come back by itself, and goes with the others`);
+  return true;
+}
+
 /** Disks of this attachment that are still there. */
-async function ownDisks(scene: Scene, ways: readonly WayBuilt[], wayOf: WayOf): Promise<ScsiDisk[]> {
+async function ownDisks(
+  scene: Scene,
+  { ways, identity }: Pick<ScsiBuilt, 'ways' | 'identity'>,
+  wayOf: WayOf,
+): Promise<ScsiDisk[]> {
   const found: ScsiDisk[] = [];
   for (const built of ways.filter(({ made }) => made)) {
-    const address = await wayOf(built).address();
+    const way = wayOf(built);
+    const address = await way.address();
     const disk = address === undefined ? undefined : await diskAt(scene.context.folders, address);
-    const other = built.sequence !== null && disk !== undefined && disk.sequence !== built.sequence;
-    if (disk === undefined || other || (isDoubtful(built, disk) && (await isLeftTo(scene, disk)))) continue;
+    if (disk === undefined) continue;
+    const other = built.sequence !== null && disk.sequence !== built.sequence;
+    if (other && !(way.returns === true && (await hasReturned(scene, disk, identity)))) continue;
+    if (isDoubtful(built, disk) && (await isLeftTo(scene, disk))) continue;
     found.push(disk);
   }
   return found;
@@ -99,7 +117,7 @@ export const sameBoot = async ({ boot }: ScsiBuilt): Promise<boolean> => boot ==
 export async function release(scene: Scene, built: ScsiBuilt, wayOf: WayOf): Promise<void> {
   if (await sameBoot(built)) {
     if (built.map !== null) await leaveMap(scene, built.map);
-    const disks = await ownDisks(scene, built.ways, wayOf);
+    const disks = await ownDisks(scene, built, wayOf);
     for (const disk of disks) await free(scene, disk);
     await removeAll(scene, disks);
   }

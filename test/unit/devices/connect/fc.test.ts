@@ -27,8 +27,17 @@ test.each([
   `fc://${a}/1?other=1`,
   `fc://${a}/1?wildcard=maybe`,
   `fc://${a}/x`,
+  `fc://${a},${b}/1?map=${ours}-${a}`,
+  `fc://${a}/1?map=${ours}-${a},${ours}-${b}`,
 ])('%s is refused', (text) => {
   expect(() => fc.parseUrl(text)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+});
+
+test('more ports than a storage has are refused before they are looked at', () => {
+  const many = Array.from({ length: 65 }, (_, at) => (0x500a0982n * 2n ** 32n + BigInt(at)).toString(16));
+  const info = { target_wwns: many, target_lun: 1 };
+  expect(() => fc.parseUrl(`fc://${many.join(',')}/1`)).toThrow('it has 65 ports');
+  expect(() => fc.parseInfo(info, { driverType: 'fibre_channel' })).toThrow('it has 65 ports');
 });
 
 test('of a connection_info the map of initiators decides which ports are used', () => {
@@ -44,6 +53,8 @@ test('of a connection_info the map of initiators decides which ports are used', 
   );
   const luns = fc.parseInfo({ target_wwns: [a, b], target_luns: [3, 4] }, { driverType: 'fibre_channel' });
   expect(fc.key(luns)).toBe(`${a}/3 ${b}/4`);
+  const twice = { target_wwns: [a, `0x${a}`, a], target_luns: [3, 3, 4] };
+  expect(fc.key(fc.parseInfo(twice, { driverType: 'fibre_channel' }))).toBe(`${a}/3 ${a}/4`);
   for (const bad of [
     { target_wwns: [a, b], target_luns: [3] },
     { target_wwn: a },
@@ -77,15 +88,13 @@ test('the exact unit is scanned on each port that sees the target, and taken awa
   const context = host.context({ journal: async (built) => void journal.push(structuredClone(built)) });
   const connection = fc.parseUrl(`fc://${a},${b}/1`);
   const attached = await fc.attach(connection, context);
-  expect(host.orders.filter((order) => order.includes('scan'))).toEqual([
+  expect(host.orders.filter((order) => order.includes('scan')).sort()).toEqual([
     'class/scsi_host/host3/scan 0 2 1',
     'class/scsi_host/host4/scan 0 0 1',
   ]);
   expect(attached.identity.names).toEqual(['naa.600a09803']);
   expect(attached.paths.map(({ via, state }) => `${via}: ${state}`)).toEqual([
     `${ours} to ${a} lun 1: active`,
-    `${ours} to ${b} lun 1: missing`,
-    `${ours2} to ${a} lun 1: missing`,
     `${ours2} to ${b} lun 1: active`,
   ]);
   expect(context.notes.join('\n')).toContain('going on with one path: multipath-tools is not installed');
@@ -175,6 +184,109 @@ test('all targets are scanned only where that was asked for, and what comes in o
   expect(host.disks.map((name) => host.addressOf(name))).toEqual(['3:0:7:1']);
   await fc.detach(wide, built, context);
   expect(host.disks).toEqual([]);
+});
+
+test('a target that is known is not searched for among all others, and no port that has no part in it is', async () => {
+  const host = new SimulatedHost();
+  for (const [at, name] of [ours, ours2, '21000024ff000003'].entries()) host.port(at + 3, name);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[2, unit()]]) });
+  const context = host.context();
+  const wide = fc.parseUrl(`fc://${a}/1?wildcard=yes&map=${ours}-${a},${ours2}-${a}`);
+  await expect(fc.attach(wide, context)).rejects.toThrow('shows no unit 1');
+  expect(host.orders).toEqual([
+    'class/scsi_host/host3/scan 0 0 1',
+    'class/scsi_host/host4/scan - - 1',
+    'class/scsi_host/host3/scan 0 0 1',
+  ]);
+});
+
+test('our ports are part of what is asked for: one number may mean two volumes to two of them', () => {
+  const keys = [
+    `fc://${a}/1`,
+    `fc://${a}/1?map=${ours}-${a}`,
+    `fc://${a}/1?map=${ours2}-${a}`,
+    `fc://${a}/1?map=${ours2}-${a},${ours}-${a}`,
+  ].map((text) => fc.key(fc.parseUrl(text)));
+  expect(new Set(keys).size).toBe(4);
+  const swapped = `fc://0x${a.toUpperCase()}/1?map=${ours}-${a},${ours2}-${a}`;
+  expect(fc.key(fc.parseUrl(swapped))).toBe(keys[3]);
+});
+
+test('a path is lost and comes back; one that its fabric calls marginal is used', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.port(4, ours2);
+  const [shared, second] = [unit(), { host: 4, wwpn: b, target: 0, units: new Map([[1, unit()]]) }];
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, shared]]) }, undefined, 'Marginal');
+  host.remote(second);
+  const context = host.context();
+  const connection = fc.parseUrl(`fc://${a},${b}/1`);
+  const { built, paths } = await fc.attach(connection, context);
+  const states = (all: typeof paths) => all.map(({ state }) => state);
+  expect(states(paths)).toEqual(['active', 'active']);
+  host.lose(second);
+  expect(states((await fc.observe(connection, built, context)).paths)).toEqual(['active', 'missing']);
+  expect(states((await fc.rescan(connection, built, context)).paths)).toEqual(['active', 'missing']);
+  host.return(second);
+  expect(states((await fc.observe(connection, built, context)).paths)).toEqual(['active', 'active']);
+  // Without a rescan in between, and although the kernel has brought the disk back by itself.
+  await fc.detach(connection, built, context);
+  expect(host.disks).toEqual([]);
+});
+
+test('a disk that has come back is taken away after a rescan, too', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
+  host.remote(target);
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { built } = await fc.attach(connection, host.context());
+  host.lose(target);
+  await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({
+    code: 'DEVICE_FAILED',
+  });
+  host.return(target);
+  const again = await fc.rescan(connection, built, host.context());
+  await fc.detach(connection, again.built, host.context());
+  expect(host.disks).toEqual([]);
+});
+
+test('what has come back as another volume is not ours, and neither is what somebody uses', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
+  host.remote(target);
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { built } = await fc.attach(connection, host.context());
+  host.lose(target);
+  target.units.set(1, unit('naa.600a0999'));
+  host.return(target);
+  await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
+  await expect(fc.rescan(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
+  await fc.detach(connection, built, host.context());
+  expect(host.disks).toEqual(['sdb']);
+  host.lose(target);
+  target.units.set(1, unit());
+  host.return(target);
+  mkdirSync(join(host.sys, 'block/sdc/holders/dm-0'));
+  await fc.detach(connection, built, host.context());
+  expect(host.disks).toEqual(['sdc']);
+});
+
+test('a number that leads to another volume is noticed by every look', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
+  host.remote(target);
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { built } = await fc.attach(connection, host.context());
+  target.units.set(1, unit('naa.600a0999'));
+  await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
+  await expect(fc.rescan(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
+  // For whoever comes next the disk is a leftover that the kernel takes for the old volume.
+  const next = await fc.attach(connection, host.context());
+  expect(next.identity.names).toEqual(['naa.600a0999']);
+  expect(host.disks).toEqual(['sdb']);
 });
 
 test('a wide scan takes away nothing that another agent brings in meanwhile', async () => {

@@ -26,6 +26,14 @@ const write = (path: string, text: string): void => {
   writeFileSync(path, `${text}\n`);
 };
 
+/** Page 0x83 with the names that can be written so: "naa." and hexadecimal digits, as texts. */
+function namesPage(names: readonly string[]): Buffer | undefined {
+  const plain = names.filter((name) => /^naa\.[0-9a-f]+$/.test(name)).map((name) => Buffer.from(`${name}\0`));
+  if (plain.length === 0) return undefined;
+  const body = Buffer.concat(plain.flatMap((name) => [Buffer.from([3, 8, 0, name.length]), name]));
+  return Buffer.concat([Buffer.from([0, 0x83, 0, body.length]), body]);
+}
+
 export class SimulatedHost {
   readonly root = mkdtempSync(join(tmpdir(), 'basalt-fc-'));
   readonly sys = join(this.root, 'sys');
@@ -55,7 +63,7 @@ export class SimulatedHost {
     const name = where === 'fc_transport' ? `target${host}:0:${id}` : `rport-${host}:0-${id}`;
     write(join(this.sys, 'class', where, name, 'port_name'), `0x${wwpn}`);
     if (where === 'fc_transport') return;
-    write(join(this.sys, 'class', where, name, 'scsi_target_id'), String(state === 'Online' ? id : -1));
+    write(join(this.sys, 'class', where, name, 'scsi_target_id'), String(id));
     write(join(this.sys, 'class', where, name, 'port_state'), state);
   }
 
@@ -70,10 +78,29 @@ export class SimulatedHost {
     write(join(block, 'diskseq'), String(100 + this.#disks));
     write(join(block, 'address'), address);
     write(join(this.#folder(address), 'state'), 'running');
+    const unit = this.targets.find((one) => one.host === host && one.target === target)?.units.get(lun);
+    const page = namesPage(unit?.names ?? []);
+    if (page !== undefined) writeFileSync(join(this.#folder(address), 'vpd_pg83'), page);
     mkdirSync(join(block, 'holders'));
     mkdirSync(join(this.sys, 'block'), { recursive: true });
     symlinkSync(block, join(this.sys, 'block', name));
     this.#disks += 1;
+  }
+
+  /** The port leaves the fabric for so long that the kernel takes its disks away. */
+  lose({ host, target, units }: SimulatedTarget): void {
+    this.#stateOf(host, target, 'Not Present');
+    for (const lun of units.keys()) this.#gone(`${host}:0:${target}:${lun}`);
+  }
+
+  /** It is back, and the kernel looks at all of its units by itself. */
+  return({ host, target, units }: SimulatedTarget): void {
+    this.#stateOf(host, target, 'Online');
+    for (const lun of units.keys()) this.#appear(host, target, lun);
+  }
+
+  #stateOf(host: number, target: number, state: string): void {
+    write(join(this.sys, 'class/fc_remote_ports', `rport-${host}:0-${target}`, 'port_state'), state);
   }
 
   #gone(address: string): void {

@@ -100,6 +100,13 @@ test('the exact unit is scanned on each port that sees the target, and taken awa
   expect(context.notes.join('\n')).toContain('going on with one path: multipath-tools is not installed');
   const seen = await fc.observe(connection, attached.built, context);
   expect(seen.device).toBe(attached.device);
+  const ways = (await fc.paths?.(connection, attached.built, context)) ?? [];
+  expect(ways.map(({ device }) => device)).toEqual(
+    seen.paths.flatMap(({ device }) => (device === null ? [] : [device])),
+  );
+  shared.names = ['naa.another'];
+  for (const way of ways) expect(await way.ask()).toEqual({ names: ['naa.another'], serial: null });
+  shared.names = ['naa.600a09803'];
   await fc.detach(connection, attached.built, context);
   expect(host.disks).toEqual([]);
   await fc.detach(connection, attached.built, context);

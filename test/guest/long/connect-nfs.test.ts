@@ -1,6 +1,6 @@
 /** Shares of NFS that are mounted already, hold links, die or are silent; and the daemon with volumes in one. */
 
-import { openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';

@@ -69,7 +69,8 @@ test.each(['-a', '3600 1', '../x', '', '3600/1'])('"%s" is no WWID', (text) => {
 });
 
 const tools = (stdout: string, status: number): Tools => {
-  const run: Tools['run'] = async () => ({ status, stdout, stderr: '', timedOut: false, complaint: stdout });
+  const complaint = stdout === '' ? 'Command failed: multipathd show status' : stdout;
+  const run: Tools['run'] = async () => ({ status, stdout, stderr: '', timedOut: false, complaint });
   return { run, output: async () => '', find: async (program) => `/usr/sbin/${program}` };
 };
 
@@ -77,6 +78,7 @@ test.each([
   ['path checker states:\n', 0, undefined],
   ['error receiving packet\n', 0, 'multipathd does not run: error receiving packet'],
   ['cannot connect', 1, 'multipathd does not run: cannot connect'],
+  ['', 1, 'multipathd does not run: no answer'],
 ])('a multipathd that says %j with status %i', async (said, status, expected) => {
   const folders = { sys: '/none', dev: '/none', etc: '/none' };
   const found = await whyNot({ tools: tools(said, status), folders });

@@ -16,6 +16,7 @@ import { openSource } from '../../daemon/devices/source.ts';
 import { native } from '../../native/native.ts';
 import { heldBelow } from '../support/attached-world.ts';
 import { contextForTest, installed, type TestContext, toolsWithout } from '../support/connect.ts';
+import { eventually } from '../support/daemon.ts';
 import {
   codeOf,
   faultOf,
@@ -28,7 +29,7 @@ import {
 } from '../support/devices.ts';
 import { serveNbd, serveNbdAt } from '../support/nbd-server.ts';
 
-const nbd = nbdConnector({ everyMs: 200, limitMs: 800 });
+const nbd = nbdConnector({ everyMs: 200, limitMs: 2500 });
 const sizeBytes = 8 * MiB;
 const programs = ['nbdfuse', 'qemu-storage-daemon'] as const;
 
@@ -125,7 +126,7 @@ describe.each(programs.filter(installed))('with %s', (program) => {
     server.process.kill('SIGSTOP');
     const startedAtMs = performance.now();
     expect(await readError(device)).toBe('ENOTCONN');
-    expect(performance.now() - startedAtMs).toBeLessThan(5000);
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000);
     expect((await faultOf(nbd.observe(connection, built, context))).message).toMatch(/has ended/);
     await nbd.detach(connection, built, context);
     expect(await leftOf(context)).toEqual([]);
@@ -166,7 +167,8 @@ describe.each(programs.filter(installed))('with %s', (program) => {
     // The same number, started at another time: this very test.
     const reused: Built = { bridge: { ...bridge, process: { pid: process.pid, startedAt: '1' } } };
     await nbd.detach(connection, reused, context);
-    expect(await leftOf(context)).toEqual([]);
+    // The one that was killed takes its time where the host is busy.
+    await eventually('nothing is left', async () => (await leftOf(context)).length === 0);
   });
 
   test('an export that has grown shows its new size after a rescan', async () => {

@@ -70,7 +70,8 @@ export const isHost = (text: string): boolean => hostName.test(text) || isIPv6(t
 
 /** One spelling of a host: names are alike in capitals, and an IPv6 address has many forms. */
 export function canonicalHost(host: string): string {
-  if (isIPv6(host)) return new URL(`http://[${host}]/`).hostname.slice(1, -1);
+  // One with a zone ("fe80::1%eth0") is no host of a URL.
+  if (isIPv6(host) && !host.includes('%')) return new URL(`http://[${host}]/`).hostname.slice(1, -1);
   return host.toLowerCase().replace(/\.$/, '');
 }
 
@@ -91,6 +92,13 @@ export const formatEndpoint = ({ host, port }: Endpoint): string => {
   const shown = isIPv6(host) ? `[${host}]` : host;
   return port === null ? shown : `${shown}:${port}`;
 };
+
+/** One text for all spellings of an absolute path that need no look at it: ".." is no such, as links may lead elsewhere. */
+export const canonicalPath = (path: string): string =>
+  `/${path
+    .split('/')
+    .filter((step) => step !== '' && step !== '.')
+    .join('/')}`;
 
 /** Slashes stay legible. */
 export const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');

@@ -67,14 +67,28 @@ async function waitForFile(options: BridgeOptions, file: string, running: Lastin
   }
 }
 
+async function startProgram(
+  { context, source }: BridgeOptions,
+  program: BridgeProgram,
+  file: string,
+): Promise<LastingProcess> {
+  const words = bridgeWords(program, source, file);
+  const socket = program === 'qemu-storage-daemon' ? await source.served?.dial() : undefined;
+  try {
+    return await startLasting(context.tools, program, words, socket);
+  } finally {
+    socket?.destroy();
+  }
+}
+
 /** What is journaled last is what it resolves with; where it throws, the caller closes what it has journaled. */
 export async function openBridge(options: BridgeOptions): Promise<BridgeBuilt & { sizeBytes: number }> {
-  const { context, what, source, limits = stallLimits } = options;
+  const { context, what, limits = stallLimits } = options;
   const program = await choose(context.tools, what);
   const file = join(context.folder, 'disk');
   await options.journal({ file, program, process: null });
   await writeFile(file, '', { mode: 0o600 });
-  const running = await startLasting(context.tools, program, bridgeWords(program, source, file));
+  const running = await startProgram(options, program, file);
   const built = { file, program, process: running.mark };
   try {
     await options.journal(built);

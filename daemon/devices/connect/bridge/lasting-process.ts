@@ -4,6 +4,7 @@
 
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KiB } from '../../../base/bytes.ts';
 import { Fault } from '../../../base/faults.ts';
@@ -69,21 +70,23 @@ export async function endProcess(mark: ProcessMark, graceMs: number): Promise<bo
   return waitForEnd(mark, graceMs);
 }
 
+/** `given`: becomes the first descriptor of the program after stderr. */
 export async function startLasting(
   tools: Pick<Tools, 'find'>,
   program: string,
   words: readonly string[],
+  given?: Socket,
 ): Promise<LastingProcess> {
   const path = await tools.find(program);
   if (path === undefined) throw toolMissing(program);
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', path, ...words], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe', ...(given === undefined ? [] : [given])],
     // What ends the daemon from a terminal must not end it before the daemon has let go of the device.
     detached: true,
     env: environment,
   });
   let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-saidBytesMax);
   });
   const ended = new Promise<string>((resolve) => {

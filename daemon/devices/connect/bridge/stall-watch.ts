@@ -19,23 +19,48 @@ export function stopWatch(file: string): void {
   watches.delete(file);
 }
 
-/** One small read, past all caches of this host. False where it has not come back in time; an error is an answer, too. */
-async function answers(tools: Pick<Tools, 'run'>, file: string, limitMs: number): Promise<boolean> {
-  const words = [`if=${file}`, 'of=/dev/null', 'bs=4096', 'count=1', 'iflag=direct', 'status=none'];
+const pageBytes = 4096;
+
+/** One small read, past all caches of this host; "late": it has not come back in time. */
+export async function tryRead(
+  tools: Pick<Tools, 'run'>,
+  file: string,
+  page: number,
+  limitMs: number,
+): Promise<'read' | 'error' | 'late'> {
+  const place = [`if=${file}`, `bs=${pageBytes}`, `skip=${page}`, 'count=1', 'iflag=direct'];
   // A reader that hangs does not end when it is killed, so its end is not what is waited for.
-  const read = tools.run('dd', words, { timeoutMs: limitMs }).then(
-    () => true,
-    () => true,
+  const read = tools.run('dd', [...place, 'of=/dev/null', 'status=none'], { timeoutMs: limitMs }).then(
+    ({ status }) => (status === 0 ? 'read' : 'error'),
+    () => 'error' as const,
   );
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), limitMs);
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), limitMs);
   });
   try {
     return await Promise.race([read, late]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Places that are tried, one after the other, until one of them can be read. */
+const places = 8;
+
+/** Whether anything of it can be read. A place that can't is a bad sector, as long as others can. */
+export async function anyReadable(
+  tools: Pick<Tools, 'run'>,
+  file: string,
+  sizeBytes: number,
+  limitMs: number,
+): Promise<boolean> {
+  const pages = Math.ceil(sizeBytes / pageBytes);
+  for (let place = 0; place < places; place += 1) {
+    const came = await tryRead(tools, file, Math.floor((place * pages) / places), limitMs);
+    if (came !== 'error') return came === 'read';
+  }
+  return false;
 }
 
 export function startWatch(
@@ -51,9 +76,10 @@ export function startWatch(
     timer = setTimeout(() => void look(), limits.everyMs).unref();
   };
   const look = async (): Promise<void> => {
-    const answered = await answers(tools, file, limits.limitMs);
+    // An error is an answer, too.
+    const came = await tryRead(tools, file, 0, limits.limitMs);
     if (!going) return;
-    if (answered) return next();
+    if (came !== 'late') return next();
     watches.delete(file);
     await letGo().catch(() => undefined);
   };

@@ -2,8 +2,17 @@
  *  Source: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md */
 
 import { z } from 'zod';
+import { type BlockNode, givenDescriptor } from '../bridge/programs.ts';
 import type { Connection } from '../connector.ts';
-import { encodePath, formatEndpoint, readEndpoint, refuseDevice, splitUrl } from '../url-parts.ts';
+import {
+  canonicalHost,
+  canonicalPath,
+  encodePath,
+  formatEndpoint,
+  readEndpoint,
+  refuseDevice,
+  splitUrl,
+} from '../url-parts.ts';
 
 const exportName = z.string().max(4096);
 const shape = z.discriminatedUnion('over', [
@@ -38,11 +47,17 @@ export function formatNbdUrl(address: NbdAddress): string {
   return `nbd://${formatEndpoint({ host, port: port === nbdPort ? null : port })}/${name}`;
 }
 
-/** As QEMU's driver "nbd" wants it. */
-export function nbdNode(address: NbdAddress): { driver: string; export: string; server: Connection } {
-  const server: Connection =
+/** Equal for all spellings of one export. */
+export const nbdKey = (address: NbdAddress): string =>
+  formatNbdUrl(
     address.over === 'unix'
-      ? { type: 'unix', path: address.socket }
-      : { type: 'inet', host: address.host, port: String(address.port), 'keep-alive': true };
-  return { driver: 'nbd', server, export: address.export };
-}
+      ? { ...address, socket: canonicalPath(address.socket) }
+      : { ...address, host: canonicalHost(address.host) },
+  );
+
+/** As QEMU's driver "nbd" wants it, over a connection that it is given. */
+export const nbdNode = (address: NbdAddress): BlockNode => ({
+  driver: 'nbd',
+  server: { type: 'fd', str: String(givenDescriptor) },
+  export: address.export,
+});

@@ -1,4 +1,5 @@
-/** Asks an NBD server what it says of an export, over a connection of its own.
+/** Asks an NBD server what it says of an export, over a connection of its own, which has ended when the answer is there: a server that
+ *  takes one client at a time can be asked before it is attached, and not while it is.
  *  Promises: an answer or a fault in set time; nothing is attached. Source: nbdinfo(1). */
 
 import { z } from 'zod';
@@ -10,7 +11,7 @@ const answer = z.object({
   exports: z
     .array(
       z.object({
-        'export-size': z.number().int().min(0).max(volumeBytesMax),
+        'export-size': z.number().min(0),
         is_read_only: z.boolean(),
         block_size_minimum: z.number().int().min(1).optional(),
       }),
@@ -40,9 +41,10 @@ export async function askNbd(
   { tools, policy, signal }: Pick<ConnectContext, 'tools' | 'policy' | 'signal'>,
 ): Promise<NbdExport> {
   const timeoutMs = Math.min(askTimeoutMs, policy.timeoutMs);
-  const run = await tools.run('nbdinfo', ['--json', url], { timeoutMs, signal });
+  const run = await tools.run('nbdinfo', ['--json', '--no-content', url], { timeoutMs, signal });
   if (run.timedOut) {
-    const hint = 'Check the network to it, and that it takes two connections at a time (qemu-nbd --shared=2)';
+    const hint =
+      'Check the network to it, and whether it takes one client at a time and has one (qemu-nbd --shared)';
     throw attachRefused(url, `the server does not answer within ${timeoutMs / 1000} s`, hint);
   }
   if (run.status !== 0) throw attachFailed(url, nbdComplaint(run.stderr), { said: run.stderr });
@@ -54,8 +56,11 @@ export async function askNbd(
   }
   const [first] = answer.safeParse(said).data?.exports ?? [];
   if (first === undefined) throw attachFailed(url, 'nbdinfo says nothing that can be read');
+  const sizeBytes = first['export-size'];
+  if (sizeBytes > volumeBytesMax)
+    throw attachFailed(url, `its server says that it has ${sizeBytes} bytes, and no volume has so many`);
   return {
-    sizeBytes: first['export-size'],
+    sizeBytes,
     readOnly: first.is_read_only,
     blockBytes: Math.max(first.block_size_minimum ?? usualBlockBytes, usualBlockBytes),
   };

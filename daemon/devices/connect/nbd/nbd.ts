@@ -1,22 +1,43 @@
 /** Exports of NBD servers, shown as a file by a program in user space.
- *  Promises: beside those of every connector, a source is attached in a way that can't write. NBD knows neither names that last nor
- *  locks: what is behind an export, and who else writes to it, is known to its server alone. */
+ *  Promises: beside those of every connector, a source is attached in a way that can't write, and one connection is enough; a
+ *  connection that is lost is not made anew, as another volume may be behind the name by then: NBD knows neither names that last nor
+ *  locks, and what is behind an export, and who else writes to it, is known to its server alone. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
 import { type BridgeBuilt, bridgeShape, bridgeSize, closeBridge, openBridge } from '../bridge/bridge.ts';
-import type { StallLimits } from '../bridge/stall-watch.ts';
-import type { Attached, Built, ConnectContext, Connection, Connector, Observation } from '../connector.ts';
+import { anyReadable, type StallLimits } from '../bridge/stall-watch.ts';
+import type {
+  Attached,
+  Built,
+  ConnectContext,
+  Connection,
+  Connector,
+  DeviceIdentity,
+  Observation,
+} from '../connector.ts';
 import { attachFailed, attachRefused, deviceFailed } from '../trouble.ts';
-import { formatNbdUrl, nbdAddress, nbdNode, parseNbdUrl } from './address.ts';
+import { formatNbdUrl, nbdAddress, nbdKey, nbdNode, parseNbdUrl } from './address.ts';
 import { askNbd, type NbdExport } from './ask.ts';
+import { dialNbd } from './dial.ts';
 
-const builtShape = z.object({ bridge: bridgeShape.optional() });
+const builtShape = z.object({
+  /** Of a logical block. */
+  blockBytes: z.number().optional(),
+  bridge: bridgeShape.optional(),
+});
+/** Of one small read while somebody waits. */
+const lookLimitMs = 10_000;
+/** A server may need that long to notice that its last client has gone. */
+const againMs = 500;
 
 const format = (connection: Connection): string => formatNbdUrl(nbdAddress(connection));
 
-function observation(url: string, { file }: BridgeBuilt, said: NbdExport, sizeBytes: number): Observation {
-  const identity = { names: [], serial: null, sizeBytes, blockBytes: said.blockBytes };
+type Size = Pick<DeviceIdentity, 'sizeBytes' | 'blockBytes'>;
+
+function observation(url: string, { file }: BridgeBuilt, { sizeBytes, blockBytes }: Size): Observation {
+  const identity = { names: [], serial: null, sizeBytes, blockBytes };
   const path = { device: file, number: null, via: url, state: 'active', identity } as const;
   return { device: file, number: null, identity, paths: [path], map: null };
 }
@@ -37,24 +58,60 @@ async function attach(
       'its server lets nobody write to it',
       'To read it only: basaltctl device attach --read-only; to restore to it, export it for writing',
     );
-  const { sizeBytes, ...bridge } = await openBridge({
-    what: url,
-    source: { node: nbdNode(nbdAddress(connection)), uri: url, writable },
-    context,
-    journal: (made) => context.journal({ bridge: made }),
-    ...(limits === undefined ? {} : { limits }),
-  });
+  const { sizeBytes, ...bridge } = await openExport(connection, context, said, limits);
   if (sizeBytes !== said.sizeBytes)
     throw attachFailed(url, `it has ${sizeBytes} bytes, and its server says ${said.sizeBytes}`);
-  return { ...observation(url, bridge, said, sizeBytes), built: { bridge } };
+  const { blockBytes } = said;
+  return { ...observation(url, bridge, said), built: { blockBytes, bridge } };
+}
+
+/** At the second try with a single connection: some servers say that they take several, and don't. */
+async function openExport(
+  connection: Connection,
+  context: ConnectContext,
+  { blockBytes }: NbdExport,
+  limits: StallLimits | undefined,
+) {
+  const [url, address] = [format(connection), nbdAddress(connection)];
+  const served = { uri: url, dial: () => dialNbd(address, context) };
+  let journaled: BridgeBuilt | undefined;
+  const open = (more: { connections?: number }) =>
+    openBridge({
+      what: url,
+      source: {
+        node: nbdNode(address),
+        served: { ...served, ...more },
+        writable: context.access === 'write',
+      },
+      context,
+      journal: async (bridge) => {
+        await context.journal({ blockBytes, bridge });
+        journaled = bridge;
+      },
+      ...(limits === undefined ? {} : { limits }),
+    });
+  try {
+    return await open({});
+  } catch (thrown) {
+    const refused = thrown instanceof Fault && thrown.code === 'ATTACH_FAILED' && !context.signal.aborted;
+    if (!refused || journaled === undefined) throw thrown;
+    context.note('The server did not take the connection: once more');
+    await closeBridge(url, journaled, context);
+    await sleep(againMs, undefined, { signal: context.signal });
+    return open({ connections: 1 });
+  }
 }
 
 async function observe(connection: Connection, built: Built, context: ConnectContext): Promise<Observation> {
   const url = format(connection);
-  const { bridge } = builtShape.parse(built);
-  if (bridge === undefined) throw deviceFailed(url, 'it was never attached wholly');
+  const { bridge, blockBytes } = builtShape.parse(built);
+  if (bridge === undefined || blockBytes === undefined)
+    throw deviceFailed(url, 'it was never attached wholly');
   const sizeBytes = await bridgeSize(url, bridge);
-  return observation(url, bridge, await askNbd(url, context), sizeBytes);
+  // Over the connection that there is: as long as it lives, what is behind it is the export that was attached.
+  if (!(await anyReadable(context.tools, bridge.file, sizeBytes, lookLimitMs)))
+    throw deviceFailed(url, 'nothing of it can be read any more');
+  return observation(url, bridge, { sizeBytes, blockBytes });
 }
 
 async function detach(connection: Connection, built: Built, context: ConnectContext): Promise<void> {
@@ -73,7 +130,7 @@ async function rescan(
   const running = bridge === undefined ? undefined : await bridgeSize('', bridge).catch(() => undefined);
   const said = await askNbd(format(connection), context);
   if (bridge !== undefined && running === said.sizeBytes)
-    return { ...observation(format(connection), bridge, said, running), built };
+    return { ...observation(format(connection), bridge, said), built };
   context.note(`It has ${said.sizeBytes} bytes now: connecting anew`);
   await detach(connection, built, context);
   return attach(connection, context, limits);
@@ -91,7 +148,7 @@ export const nbdConnector = (limits?: StallLimits): Connector => ({
     throw new Fault('INVALID_ARGUMENT', 'Cannot use the connection_info: Cinder has none for NBD');
   },
   format,
-  key: format,
+  key: (connection) => nbdKey(nbdAddress(connection)),
   attach: (connection, context) => attach(connection, context, limits),
   observe,
   rescan: (connection, built, context) => rescan(connection, built, context, limits),

@@ -32,6 +32,29 @@ test.each([
 });
 
 test.each([
+  ['nbd://h/a%62c', 'NBD://H:10809/abc'],
+  ['nbd://[FE80:0::1]/x', 'nbd://[fe80::1]:10809/x'],
+  ['nbd+unix:///x?socket=/run//./nbd', 'nbd+unix:///x?socket=%2Frun/nbd'],
+  ['nbd://[FE80::1%25eth0]/x', 'nbd://[fe80::1%25eth0]:10809/x'],
+])('%s and %s are one export', (one, other) => {
+  expect(nbd.key(nbd.parseUrl(one))).toBe(nbd.key(nbd.parseUrl(other)));
+});
+
+test('no two exports have one key', () => {
+  const texts = [
+    'nbd://h/x',
+    'nbd://h/X',
+    'nbd://h/x/',
+    'nbd://h:1/x',
+    'nbd://h/',
+    'nbd+unix:///x?socket=/h',
+    'nbd+unix:///x?socket=/H',
+    'nbd+unix:///x?socket=/a/../h',
+  ];
+  expect(new Set(texts.map((text) => nbd.key(nbd.parseUrl(text)))).size).toBe(texts.length);
+});
+
+test.each([
   ['nbd:///disk', /"" is no host/],
   ['nbd://h:0/disk', /0 is no port/],
   ['nbd://h:70000/disk', /no port/],
@@ -64,8 +87,12 @@ test('what the server or libnbd complain of is said without names of functions',
 
 test('a source is shown in a way that can not write, by either program', () => {
   const node = nbdNode({ over: 'tcp', host: 'h', port: 1, export: 'a,b' });
-  const source = { node, uri: 'nbd://h:1/a%2Cb', writable: false };
+  const dial = () => Promise.reject(new Error('not asked for'));
+  const served = { uri: 'nbd://h:1/a%2Cb', dial };
+  const source = { node, served, writable: false };
   expect(bridgeWords('nbdfuse', source, '/f')).toEqual(['-r', '/f', 'nbd://h:1/a%2Cb']);
+  const alone = { ...source, served: { ...served, connections: 1 } };
+  expect(bridgeWords('nbdfuse', alone, '/f')).toEqual(['-r', '-C', '1', '/f', 'nbd://h:1/a%2Cb']);
   const [, shown = '', , exported = ''] = bridgeWords('qemu-storage-daemon', source, '/f');
   expect(JSON.parse(shown)).toMatchObject({ driver: 'nbd', export: 'a,b', 'read-only': true });
   expect(JSON.parse(exported)).toMatchObject({
@@ -90,6 +117,6 @@ test('a server that keeps us waiting is told of with what may be the reason', as
   await expect(askNbd('nbd://h/x', { tools, policy, signal })).rejects.toMatchObject({
     code: 'ATTACH_FAILED',
     message: 'Cannot attach "nbd://h/x": the server does not answer within 5 s',
-    hint: expect.stringContaining('--shared=2'),
+    hint: expect.stringContaining('one client at a time'),
   });
 });

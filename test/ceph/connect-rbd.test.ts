@@ -1,5 +1,6 @@
 /** Images of a real cluster of Ceph. */
 
+import { spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,8 +13,9 @@ import { openSource } from '../../daemon/devices/source.ts';
 import { native } from '../../native/native.ts';
 import { type CephCluster, startCeph } from '../support/ceph-cluster.ts';
 import { contextForTest, type TestContext, toolsWithout } from '../support/connect.ts';
-import { faultOf, folderForTest, readFully, runsOf } from '../support/devices.ts';
-import { daemonForTest } from '../support/fault-world.ts';
+import { eventually } from '../support/daemon.ts';
+import { faultOf, folderForTest, readFully, run, runsOf } from '../support/devices.ts';
+import { daemonForTest, expectRestores } from '../support/fault-world.ts';
 import { firstDifference, noise } from '../support/volume-model.ts';
 
 const rbd = rbdConnector({ everyMs: 300, limitMs: 2000 });
@@ -121,6 +123,61 @@ test('an image is written to only where nobody else has it open', async () => {
   closeSync(fd);
 });
 
+test('of two who would write to one image by different names, one does', async () => {
+  image('v9');
+  const { host, port } = ceph.mon;
+  const byMonitor = rbd.parseUrl(`rbd://rbd/v9?mons=${host}:${port}&id=backup`);
+  const names = [rbd.parseUrl(urlOf('v9')), { ...byMonitor, key: ceph.keyOf('client.backup') }];
+  const turns = new Map<string, Promise<unknown>>();
+  const alone = async <T>(key: string, task: () => Promise<T>): Promise<T> => {
+    const turn = Promise.resolve(turns.get(key)).then(task);
+    turns.set(
+      key,
+      turn.catch(() => undefined),
+    );
+    return turn;
+  };
+  const ended = await Promise.allSettled(
+    names.map((connection) => attachFor({ ...contextForTest({ access: 'write' }), alone }, connection)),
+  );
+  expect(ended.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+});
+
+test('who may only read is told which right is missing, and leaves nothing', async () => {
+  image('v12');
+  ceph.rbd('snap', 'create', '--no-progress', 'rbd/v12@night');
+  const url = urlOf('v12').replace('id=backup', 'id=reader');
+  for (const text of [url, url.replace('v12', 'v12@night')]) {
+    const { code, hint } = await faultOf(attachFor(contextForTest(), rbd.parseUrl(text)));
+    expect({ code, hint }).toMatchObject({
+      code: 'ATTACH_DENIED',
+      hint: expect.stringContaining('profile "rbd"'),
+    });
+  }
+});
+
+test('an image that can have no snapshot is read as it is, until somebody opens it', async () => {
+  const bytes = image('v10');
+  ceph.rbd('snap', 'create', '--no-progress', 'rbd/v10@only');
+  ceph.rbd('snap', 'limit', 'set', '--limit', '1', 'rbd/v10');
+  const connection = rbd.parseUrl(urlOf('v10'));
+  const context = contextForTest();
+  const { device, built } = await attachFor(context, connection);
+  expect(context.notes.join()).toContain('reading it as it is');
+  const fd = openSync(device, 'r');
+  expect(firstDifference(readFully(fd, sizeBytes), bytes)).toBe(-1);
+  closeSync(fd);
+  expect((await rbd.observe(connection, built, context)).identity.sizeBytes).toBe(sizeBytes);
+  const writing = attachFor(contextForTest({ access: 'write' }), connection);
+  expect((await faultOf(writing)).message).toMatch(/it is in use by/);
+  const other = spawn('rbd', ['-c', ceph.conf, 'watch', 'rbd/v10'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  onTestFinished(() => void other.kill());
+  await eventually('another one is seen', async () => {
+    const looked = await rbd.observe(connection, built, context).then(() => '', String);
+    return /has opened it meanwhile/.test(looked);
+  });
+});
+
 test.each([1, 2, 3, 4])('an attach that ends at entry %i of its journal is undone', async (at) => {
   const name = `journal-${at}`;
   image(name);
@@ -179,6 +236,42 @@ test('an image is backed up by the daemon while it is used, and restored onto an
   expect(snapshotsOf('v7')).toBe('');
 });
 
+/** Ranges of noise written over the image, and what it holds then. */
+function overwrite(name: string, bytes: Buffer, ...offsets: readonly number[]): Buffer {
+  const changed = Buffer.from(bytes);
+  for (const [seed, offset] of offsets.entries()) noise(MiB, 100 + seed).copy(changed, offset);
+  const file = join(folderForTest(), 'changed');
+  writeFileSync(file, changed);
+  const to = { driver: 'raw', file: { driver: 'rbd', pool: 'rbd', image: name, conf: ceph.conf } };
+  run('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', file, `json:${JSON.stringify(to)}`);
+  return changed;
+}
+
+test('a snapshot is backed up incrementally with what "rbd diff" says, and restored', async () => {
+  const before = image('v11', 6);
+  const daemon = await daemonForTest();
+  await daemon.addVolume('v', urlOf('v11'));
+  const snapshotAs = async (name: string) => {
+    ceph.rbd('snap', 'create', '--no-progress', `rbd/v11@${name}`);
+    const source = urlOf('v11').replace('v11?', `v11@${name}?`);
+    await daemon.call('snapshot.add', { volume: 'v', name, source });
+  };
+  await snapshotAs('mon');
+  await daemon.done(daemon.call('backup.create', { volume: 'v', snapshot: 'mon' }));
+  const after = overwrite('v11', before, 3 * MiB, 20 * MiB);
+  await snapshotAs('tue');
+  overwrite('v11', after, 6 * MiB);
+  const diff = ceph.rbd('diff', '--format', 'json', '--from-snap', 'mon', 'rbd/v11@tue');
+  const words = ['backup', 'create', 'v', '--incremental', '--snapshot', 'tue', '--wait', '-f', 'json'];
+  const file = join(daemon.folder, 'diff.json');
+  writeFileSync(file, diff);
+  const made = await daemon.basaltctl(...words, '--changed-extents', file);
+  expect(made).toMatchObject({ status: 0 });
+  const { id, read_bytes } = JSON.parse(made.stdout) as { id: string; read_bytes: number };
+  expect(read_bytes).toBeLessThan(sizeBytes / 2);
+  await expectRestores(daemon, id, after);
+});
+
 test('a store that stops to answer gives an error in set time', async () => {
   image('v8');
   const connection = rbd.parseUrl(urlOf('v8'));
@@ -193,6 +286,8 @@ test('a store that stops to answer gives an error in set time', async () => {
     expect((await faultOf(detach())).code).toBe('DEVICE_LEFT');
   } finally {
     ceph.store.kill('SIGCONT');
+    // It comes back when it answers.
+    ceph.rbd('info', 'rbd/v8');
     await file.close().catch(() => undefined);
   }
 });

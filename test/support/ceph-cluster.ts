@@ -58,6 +58,7 @@ const users: Readonly<Record<string, readonly string[]>> = {
   'client.admin': ['mon', 'allow *', 'osd', 'allow *', 'mgr', 'allow *'],
   'osd.0': ['mon', 'allow profile osd', 'osd', 'allow *'],
   'client.backup': ['mon', 'profile rbd', 'osd', 'profile rbd'],
+  'client.reader': ['mon', 'profile rbd-read-only', 'osd', 'profile rbd-read-only'],
   'client.stranger': ['mon', 'profile rbd', 'osd', 'profile rbd pool=other'],
 };
 

@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
 import type { Connection } from '../connector.ts';
 import {
+  canonicalHost,
+  canonicalPath,
   encodePath,
   formatEndpoint,
   isHost,
@@ -34,6 +36,9 @@ export type RbdImage = z.infer<typeof shape>;
 
 export const rbdImage = (connection: Connection): RbdImage => shape.parse(connection);
 
+/** Who asks where nobody is named. */
+export const adminUser = 'admin';
+
 const name = /^[^/@\p{Cc}]{1,255}$/u;
 const userName = /^[A-Za-z0-9_.-]{1,128}$/;
 const keyText = /^[A-Za-z0-9+/]{16,}={0,2}$/;
@@ -41,20 +46,24 @@ const monsMax = 32;
 
 const keys = ['conf', 'mons', 'id', 'cluster'];
 
-export function parseRbdUrl(text: string): RbdImage {
-  const { authority: pool, path, query } = splitUrl(text, keys);
+type ImageName = Pick<RbdImage, 'pool' | 'namespace' | 'image' | 'snapshot'>;
+const form = 'POOL/[NAMESPACE/]IMAGE[@SNAPSHOT]';
+
+/** `path`: what follows the pool. */
+function readName(pool: string, path: string, refuse: (why: string) => Fault): ImageName {
   const [whole = '', snapshot = null, ...more] = path.split('@');
   const steps = whole.split('/');
   const [namespace, image] = steps.length === 1 ? [null, steps[0] ?? ''] : [steps[0] ?? '', steps[1] ?? ''];
-  if (steps.length > 2 || more.length > 0)
-    throw refuseDevice(text, 'it is not POOL/[NAMESPACE/]IMAGE[@SNAPSHOT]');
-  for (const [what, part] of [
-    ['pool', pool],
-    ['namespace', namespace],
-    ['image', image],
-    ['snapshot', snapshot],
-  ])
-    if (part !== null && !name.test(part ?? '')) throw refuseDevice(text, `it names no ${what}`);
+  if (steps.length > 2 || more.length > 0) throw refuse(`it is not ${form}`);
+  const parts = { pool, namespace, image, snapshot };
+  for (const [what, part] of Object.entries(parts))
+    if (part !== null && !name.test(part)) throw refuse(`it names no ${what}`);
+  return parts;
+}
+
+export function parseRbdUrl(text: string): RbdImage {
+  const { authority, path, query } = splitUrl(text, keys);
+  const named = readName(authority, path, (why) => refuseDevice(text, why));
   const conf = query.get('conf') ?? null;
   if (conf?.startsWith('/') === false) throw refuseDevice(text, 'the path of its conf is not absolute');
   const user = query.get('id') ?? null;
@@ -64,7 +73,22 @@ export function parseRbdUrl(text: string): RbdImage {
   const mons = (query.get('mons') ?? '').split(',').filter((mon) => mon !== '');
   if (mons.length > monsMax) throw refuseDevice(text, 'it has too many monitors');
   const read = mons.map((mon) => formatEndpoint(readEndpoint(text, mon)));
-  return { pool, namespace, image, snapshot, conf, mons: read, user, cluster, key: null };
+  return { ...named, conf, mons: read, user, cluster, key: null };
+}
+
+/** The settings that programs are told to read where there are no monitors to write some for. */
+export const confOf = ({ conf, cluster }: RbdImage): string => conf ?? `/etc/ceph/${cluster}.conf`;
+
+/** Equal for all spellings of one image, and for one only: who asks for it, and with which key, makes no difference. That the
+ *  settings in a file and a list of monitors lead to one cluster is seen by nobody before both are asked. */
+export function rbdKey(image: RbdImage): string {
+  const mons = image.mons.map((mon) => {
+    const { host, port } = readEndpoint(mon, mon);
+    return formatEndpoint({ host: canonicalHost(host), port });
+  });
+  const { pool, namespace, snapshot } = image;
+  const where = mons.length === 0 ? canonicalPath(confOf(image)) : [...new Set(mons)].sort();
+  return JSON.stringify([where, pool, namespace, image.image, snapshot]);
 }
 
 export function formatRbdUrl({
@@ -101,9 +125,11 @@ const info = z.object({
 const refuseInfo = (why: string): Fault =>
   new Fault('INVALID_ARGUMENT', `Cannot use the connection_info: ${why}`);
 
-/** The key in a keyring, or a key by itself. */
-function keyIn(keyring: string): string {
-  const key = (/^\s*key\s*=\s*(\S+)\s*$/m.exec(keyring)?.[1] ?? keyring).trim();
+/** The key of the user in a keyring, which may have those of others too; or a key by itself. */
+function keyIn(keyring: string, user: string): string {
+  const sections = keyring.split(/^\s*(?=\[)/m);
+  const own = sections.find((section) => section.startsWith(`[client.${user}]`)) ?? keyring;
+  const key = (/^\s*key\s*=\s*(\S+)\s*$/m.exec(own)?.[1] ?? own).trim();
   if (!keyText.test(key)) throw refuseInfo('its "keyring" holds no key');
   return key;
 }
@@ -112,9 +138,8 @@ export function parseRbdInfo(data: unknown): RbdImage {
   const read = info.safeParse(data);
   if (!read.success) throw refuseInfo('it has no "name" of an image, "hosts" and "ports" of monitors');
   const { name: whole, hosts, ports, cluster_name, auth_username, keyring } = read.data;
-  const [pool = '', image = '', ...more] = whole.split('/');
-  if (more.length > 0 || !name.test(pool) || !name.test(image))
-    throw refuseInfo('its "name" is not of the form POOL/IMAGE');
+  const [, pool = '', path = ''] = /^([^/]*)\/(.*)$/s.exec(whole) ?? [];
+  const named = readName(pool, path, () => refuseInfo(`its "name" is not of the form ${form}`));
   if (hosts.length !== ports.length) throw refuseInfo('it has not as many "ports" as "hosts"');
   const mons = hosts.map((given, place) => {
     const host = given.replace(/^\[(.*)\]$/, '$1');
@@ -125,6 +150,7 @@ export function parseRbdInfo(data: unknown): RbdImage {
   const [user, cluster] = [auth_username ?? null, cluster_name ?? 'ceph'];
   for (const word of [user ?? 'none', cluster])
     if (!userName.test(word)) throw refuseInfo('a user or cluster has a name that is none');
-  const key = keyring === null || keyring === undefined || keyring === '' ? null : keyIn(keyring);
-  return { pool, namespace: null, image, snapshot: null, conf: null, mons, user, cluster, key };
+  const key =
+    keyring === null || keyring === undefined || keyring === '' ? null : keyIn(keyring, user ?? adminUser);
+  return { ...named, conf: null, mons, user, cluster, key };
 }

@@ -2,15 +2,16 @@
  *  Promises: every question has a time limit; the key of the user is in a file that only root reads, never among the words of a
  *  program. Source: rbd(8), ceph.conf(5). */
 
-import { chmod, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
+import { writeFileAtomic } from '../../../base/files.ts';
 import { volumeBytesMax } from '../../../base/limits.ts';
 import type { ConnectContext } from '../connector.ts';
 import type { ToolRun } from '../tools.ts';
 import { attachDenied, attachFailed } from '../trouble.ts';
-import type { RbdImage } from './address.ts';
+import { adminUser, confOf, type RbdImage } from './address.ts';
 
 export interface ImageFacts {
   readonly id: string;
@@ -25,8 +26,8 @@ export interface Ceph {
   pool(): Promise<string>;
   /** Who has the image open: addresses of clients. */
   watchers(): Promise<readonly string[]>;
-  /** Resolves with why it could not be made. */
-  createSnapshot(snapshot: string): Promise<string | undefined>;
+  /** Resolves with why it could not be made; ATTACH_DENIED where the user may not. */
+  createSnapshot(snapshot: string): Promise<Fault | undefined>;
   /** One that is not there is fine. */
   removeSnapshot(snapshot: string): Promise<string | undefined>;
 }
@@ -36,11 +37,10 @@ const askTimeoutMs = 20_000;
 const waits = ['--client-mount-timeout=10', '--rados-mon-op-timeout=10', '--rados-osd-op-timeout=15'];
 const confName = 'ceph.conf';
 const keyringName = 'keyring';
-const systemConf = '/etc/ceph/ceph.conf';
 
 /** What has no settings of its own on this host gets some, in the folder of the attachment. Pure. */
 export function confText(image: RbdImage, keyring: string): string {
-  const user = `client.${image.user ?? 'admin'}`;
+  const user = `client.${image.user ?? adminUser}`;
   const lies = image.key === null ? `/etc/ceph/${image.cluster}.${user}.keyring` : keyring;
   const lines = [
     `mon_host = ${image.mons.join(',')}`,
@@ -55,14 +55,14 @@ export function confText(image: RbdImage, keyring: string): string {
 }
 
 async function writeConf(image: RbdImage, folder: string): Promise<string> {
-  if (image.mons.length === 0) return image.conf ?? systemConf;
+  if (image.mons.length === 0) return confOf(image);
   const [conf, keyring] = [join(folder, confName), join(folder, keyringName)];
   if (image.key !== null) {
-    await writeFile(keyring, '', { mode: 0o600 });
-    await chmod(keyring, 0o600);
-    await writeFile(keyring, `[client.${image.user ?? 'admin'}]\n\tkey = ${image.key}\n`);
+    const text = `[client.${image.user ?? adminUser}]\n\tkey = ${image.key}\n`;
+    await writeFileAtomic(keyring, text, 0o600);
   }
-  await writeFile(conf, confText(image, keyring), { mode: 0o600 });
+  // Whole at each moment: a program of an earlier question may be reading it.
+  await writeFileAtomic(conf, confText(image, keyring), 0o600);
   return conf;
 }
 
@@ -76,6 +76,11 @@ const infoShape = z.object({
   size: z.number().int().min(0).max(volumeBytesMax),
 });
 const poolsShape = z.array(z.object({ poolnum: z.number().int(), poolname: z.string() }));
+const snapshotsShape = z.array(z.object({ name: z.string() }));
+const isOther =
+  (snapshot: string) =>
+  ({ name }: { readonly name: string }): boolean =>
+    name !== snapshot;
 const statusShape = z.object({ watchers: z.array(z.object({ address: z.string() })).optional() });
 
 function read<T>(what: string, shape: z.ZodType<T>, text: string): T {
@@ -155,11 +160,15 @@ export async function openCeph(
     },
     createSnapshot: async (snapshot) => {
       const run = await rbd('snap', 'create', '--no-progress', `--snap=${snapshot}`);
-      return run.status === 0 ? undefined : failure(what, run).message;
+      return run.status === 0 ? undefined : failure(what, run);
     },
     removeSnapshot: async (snapshot) => {
       const run = await rbd('snap', 'rm', '--no-progress', `--snap=${snapshot}`);
-      return run.status === 0 || run.status === noEntry ? undefined : failure(what, run).message;
+      if (run.status === 0 || run.status === noEntry) return undefined;
+      // Who may not remove one could not make it, and may see that it is not there.
+      const seen = await rbd('snap', 'ls', '--format=json');
+      const isGone = seen.status === 0 && read(what, snapshotsShape, seen.stdout).every(isOther(snapshot));
+      return isGone ? undefined : failure(what, run).message;
     },
   };
 }

@@ -47,6 +47,37 @@ test.each([
   expect(() => rbd.parseUrl(text)).toThrow(why);
 });
 
+const same = 'rbd://p/i?conf=/etc/ceph/ceph.conf';
+test.each([
+  ['rbd://p/i', same],
+  ['rbd://p/i?id=backup', same],
+  ['rbd://%70/%69?conf=/etc//ceph/./ceph.conf', same],
+  ['rbd://p/i?cluster=west', 'rbd://p/i?conf=/etc/ceph/west.conf'],
+  ['rbd://p/i?mons=B:1,a:2,a:2', 'rbd://p/i?mons=a:2,b:1'],
+  ['rbd://p/i?mons=[FE80:0::1]:3300', 'rbd://p/i?mons=[fe80::1]:3300'],
+])('%s and %s are one image', (one, other) => {
+  expect(rbd.key(rbd.parseUrl(one))).toBe(rbd.key(rbd.parseUrl(other)));
+});
+
+test('no two images have one key', () => {
+  const texts = [
+    'rbd://p/i',
+    'rbd://p/I',
+    'rbd://P/i',
+    'rbd://p/i@s',
+    'rbd://p/i@S',
+    'rbd://p/n/i',
+    'rbd://p/n/i@s',
+    'rbd://n/i',
+    'rbd://p/i?conf=/etc/ceph/west.conf',
+    'rbd://p/i?mons=a',
+    'rbd://p/i?mons=a:1',
+    'rbd://p/i?mons=a,b',
+    'rbd://p/%2C',
+  ];
+  expect(new Set(texts.map((text) => rbd.key(rbd.parseUrl(text)))).size).toBe(texts.length);
+});
+
 const secret = 'AQBfVvFnAAAAABAAh6Yb0k9w2cXJt3P1rQ5uOg==';
 const info = {
   name: 'volumes/volume-6f1c',
@@ -82,9 +113,25 @@ test('what the driver of Cinder gives is taken unchanged, and its key shows nowh
   expect(without).toContain('keyring = /etc/ceph/ceph.client.cinder.keyring\n');
 });
 
+test('a namespace, a snapshot and no authentication are taken, too, and the key of the user among others', () => {
+  const name = 'volumes/tenant/volume-6f1c@snapshot-1';
+  const { keyring: _, ...open } = { ...info, name, auth_enabled: false, auth_username: null };
+  expect(parse(open)).toMatchObject({
+    pool: 'volumes',
+    namespace: 'tenant',
+    image: 'volume-6f1c',
+    snapshot: 'snapshot-1',
+    user: null,
+    key: null,
+  });
+  const others = `[client.cinder-backup]\n\tkey = ${secret.replace('A', 'B')}\n${info.keyring}`;
+  expect(parse({ ...info, keyring: others })).toMatchObject({ key: secret });
+});
+
 test.each([
-  [{ ...info, name: 'volume' }, /POOL\/IMAGE/],
-  [{ ...info, name: 'a/b@c' }, /POOL\/IMAGE/],
+  [{ ...info, name: 'volume' }, /of the form POOL/],
+  [{ ...info, name: 'a/b@c@d' }, /of the form POOL/],
+  [{ ...info, name: 'a/b/c/d' }, /of the form POOL/],
   [{ ...info, ports: ['6789'] }, /as many "ports"/],
   [{ ...info, hosts: ['a\nb', 'c'] }, /no host and port/],
   [{ ...info, hosts: ['a', 'b'], ports: ['0', '1'] }, /no host and port/],

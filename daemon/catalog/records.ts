@@ -45,6 +45,8 @@ export interface StoredConnection {
 export interface StoredIdentity {
   readonly names: readonly string[];
   readonly serial: string | null;
+  /** Of what has neither: then it is the only thing that it is known by. */
+  readonly size_bytes?: number;
 }
 
 export type SnapshotMadeBy = 'reflink' | 'lvm' | 'operator';

@@ -6,6 +6,7 @@ import { Fault } from '../base/faults.ts';
 import type { JobRecord, VolumeRecord } from '../catalog/records.ts';
 import { volumeStatus } from '../catalog/statuses.ts';
 import { describeDevice } from '../devices/describe.ts';
+import { identityIn } from './attachments/seen.ts';
 import { lookAtDevice } from './device-jobs.ts';
 import { findVolume } from './find.ts';
 import { givenLocation, storedOf } from './locations.ts';
@@ -85,11 +86,13 @@ async function describeSource(
     throw new Fault(code, message, { hint });
   }
   const { size_bytes, names, serial } = record.result ?? {};
-  const identity = {
+  const sizeBytes = Number(size_bytes ?? 0);
+  const identity = identityIn({
     names: Array.isArray(names) ? names.map(String) : [],
     serial: typeof serial === 'string' ? serial : null,
-  };
-  return { url: location.url, sizeBytes: Number(size_bytes ?? 0), connection, identity };
+    size_bytes: sizeBytes,
+  });
+  return { url: location.url, sizeBytes, connection, identity };
 }
 
 export async function removeVolume(

@@ -238,6 +238,26 @@ test('a storage that never answers: a cancelled backup ends at once, and nothing
   await expectAtRest(daemon);
 });
 
+test('what has no name of its own is known by its size: another one is refused until somebody says that it has grown', async () => {
+  const daemon = await daemonForTest();
+  const source = await served(noise(2 * MiB, 8), '--shared=1');
+  await daemon.addVolume('shop', source.url);
+  await daemon.backUp('shop');
+  await source.kill();
+  const grown = noise(3 * MiB, 9);
+  writeFileSync(source.image, grown);
+  await serveNbdAt(source.socket, source.image);
+  const { fault } = await daemon.failed(daemon.call('backup.create', { volume: 'shop' }), 'WRONG_DEVICE');
+  expect(fault).toMatchObject({
+    message: expect.stringMatching(/it has 3145728 bytes, not 2097152/),
+    hint: expect.stringContaining('--accept-identity any'),
+  });
+  expect(leftOf(daemon)).toEqual([]);
+  await daemon.call('volume.set', { volume: 'shop', accept_identity: 'any' });
+  const { id } = await daemon.backUp('shop');
+  await expectRestores(daemon, id, grown);
+});
+
 test('a volume that was never looked at counts its true size against the quota', async () => {
   const daemon = await daemonForTest();
   const source = await served(noise(MiB, 6));

@@ -40,9 +40,9 @@ export const multipathMissing = (what: string, why: string, remedy?: string): Fa
   );
 };
 
-/** `why` as `compareIdentity` says it. */
-export const wrongDevice = (what: string, why: string): Fault =>
-  new Fault('WRONG_DEVICE', `Refused to use "${what}": ${why}`);
+/** `why` and `hint` as `compareIdentity` says them. */
+export const wrongDevice = (what: string, why: string, hint?: string): Fault =>
+  new Fault('WRONG_DEVICE', `Refused to use "${what}": ${why}`, hint === undefined ? {} : { hint });
 
 /** What is attached does not answer, or is not there any more. */
 export const deviceFailed = (what: string, why: string): Fault =>
@@ -55,6 +55,13 @@ export const deviceLeft = (what: string, left: readonly string[], why: string): 
 export const deviceBusy = (what: string, usedBy: readonly string[]): Fault =>
   new Fault('DEVICE_BUSY', `Cannot detach "${what}": it is in use: ${usedBy.join(', ')}`, {
     details: { used_by: usedBy },
+  });
+
+/** `how`: the clause that says why it can't be shared. */
+export const deviceHeld = (what: string, how: string, users: readonly string[]): Fault =>
+  new Fault('DEVICE_BUSY', `Cannot attach "${what}": it is attached ${how} for ${users.join(' and ')}`, {
+    hint: 'Wait for the job, or detach it: basaltctl device list, basaltctl device detach',
+    details: { used_by: users },
   });
 
 export const deviceUnknown = (what: string): Fault =>

@@ -21,7 +21,13 @@ import { attachmentStatus } from '../../catalog/statuses.ts';
 import type { Observation } from '../../devices/connect/connector.ts';
 import type { RemoteLocation } from '../../devices/connect/connectors.ts';
 import { describeHost, type HostConnector, type HostWish } from '../../devices/connect/host.ts';
-import { attachFailed, deviceBusy, deviceLeft, deviceUnknown } from '../../devices/connect/trouble.ts';
+import {
+  attachFailed,
+  deviceBusy,
+  deviceHeld,
+  deviceLeft,
+  deviceUnknown,
+} from '../../devices/connect/trouble.ts';
 import type { Glances } from './glances.ts';
 import { inherit, parkAll, type RestartParts, settle } from './restart.ts';
 import { numbersIn, requireSame, viewOf } from './seen.ts';
@@ -242,7 +248,10 @@ export class Attachments {
     // What was frozen for another one is old by now, and would be taken for the device as it is.
     const old = record.access === 'read' && connector.frozen?.(connection) === true;
     const mayShare = (record.access === 'write' || order.access === 'read') && !old;
-    if (!mayShare && others.length > 0) throw deviceBusy(record.url, others.map(userText));
+    if (!mayShare && others.length > 0) {
+      const how = order.access === 'write' ? 'to be read' : 'as it was at an earlier moment';
+      throw deviceHeld(record.url, how, others.map(userText));
+    }
     if (mayShare && (record.status === 'attached' || record.status === 'stale')) {
       try {
         return await this.#work.takeUp(record);

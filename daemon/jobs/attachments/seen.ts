@@ -2,7 +2,7 @@
 
 import type { AttachmentView, StoredIdentity } from '../../catalog/records.ts';
 import type { Observation } from '../../devices/connect/connector.ts';
-import { compareIdentity } from '../../devices/connect/identity.ts';
+import { compareIdentity, type Verdict } from '../../devices/connect/identity.ts';
 import { wrongDevice } from '../../devices/connect/trouble.ts';
 
 export function viewOf({ device, number, map, identity, paths }: Observation): AttachmentView {
@@ -23,20 +23,26 @@ export function viewOf({ device, number, map, identity, paths }: Observation): A
   };
 }
 
-export const identityIn = ({ names, serial }: AttachmentView): StoredIdentity => ({
-  names: [...names],
+/** What it is known by from now on. */
+export const identityIn = ({
+  names,
   serial,
-});
+  size_bytes,
+}: Pick<AttachmentView, 'names' | 'serial' | 'size_bytes'>): StoredIdentity =>
+  names.length === 0 && serial === null ? { names: [], serial, size_bytes } : { names: [...names], serial };
+
+/** The same, for where another size is looked for. */
+export const grownOr = ({ names, serial }: AttachmentView): StoredIdentity => ({ names: [...names], serial });
 
 /** WRONG_DEVICE unless the device, and every path to it that says something of itself, is the one that was learned before. */
 export function requireSame(url: string, wanted: StoredIdentity, found: Observation): void {
-  const asked = compareIdentity(wanted, found.identity);
-  if (!asked.same) throw wrongDevice(url, asked.why);
-  for (const { via, identity } of found.paths) {
-    if (identity === null) continue;
-    const verdict = compareIdentity(wanted, identity);
-    if (!verdict.same) throw wrongDevice(url, `on the path ${via} ${verdict.why}`);
-  }
+  const asked = { ...wanted, sizeBytes: wanted.size_bytes };
+  const require = (verdict: Verdict, where: string) => {
+    if (!verdict.same) throw wrongDevice(url, `${where}${verdict.why}`, verdict.hint);
+  };
+  require(compareIdentity(asked, found.identity), '');
+  for (const { via, identity } of found.paths)
+    if (identity !== null) require(compareIdentity(asked, identity), `on the path ${via} `);
 }
 
 /** Numbers by which the device may be open: its own, and those of its paths. */

@@ -23,7 +23,7 @@ import { attachFailed } from '../../devices/connect/trouble.ts';
 import { folderOf, makeFolder, removeFolder } from './folder.ts';
 import { Glances } from './glances.ts';
 import { HostLocks } from './host-locks.ts';
-import { identityIn, requireSame, viewOf } from './seen.ts';
+import { grownOr, identityIn, requireSame, viewOf } from './seen.ts';
 
 export interface AttachmentParts {
   readonly catalog: Catalog;
@@ -166,7 +166,7 @@ export class Work {
       const { built: now, ...found } = await connector.rescan(connection.connection, built, context);
       // What was found belongs to the attachment, whatever it is: it has to be detached, too.
       await this.put({ ...this.#latest(record), built: now });
-      requireSame(url, identityIn(seen), found);
+      requireSame(url, grownOr(seen), found);
       const scanned = { ...this.#latest(record), built: now, seen: viewOf(found), fault: null };
       return await this.put(attachmentStatus.move(scanned, 'attached'));
     } catch (thrown) {

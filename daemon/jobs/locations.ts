@@ -24,6 +24,15 @@ export function givenLocation(
   );
 }
 
+/** INVALID_ARGUMENT where the storage says that the bytes are encrypted, and nobody says by which key: a backup that does not name it
+ *  can't be opened once the storage has forgotten the volume, and with it the key. `what`: "add volume "web"". */
+export function requireKey({ encrypted }: Location, key: string | null, what: string): void {
+  if (encrypted !== true || key !== null) return;
+  throw new Fault('INVALID_ARGUMENT', `Cannot ${what}: its bytes are encrypted, and no key is named`, {
+    hint: 'Name the key that Cinder has for the volume (its encryption_key_id): basaltctl volume add --encryption-key-id',
+  });
+}
+
 /** One that was recorded. */
 export function storedLocation(
   connectors: Connectors,

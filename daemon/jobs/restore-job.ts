@@ -13,7 +13,7 @@ import { openTarget } from '../devices/target.ts';
 import { findBackupToRead, requireReadable, requireStillReadable } from './find.ts';
 import { givenLocation, storedOf, volumeLocation } from './locations.ts';
 import { refuseOwnFiles } from './own-files.ts';
-import { requireSameEncryption } from './restore-rules.ts';
+import { requireEncryptionAt, requireSameEncryption } from './restore-rules.ts';
 import { restoreOrder } from './restore-run.ts';
 import { type Services, timestamp } from './services.ts';
 
@@ -175,6 +175,7 @@ function chooseDestination(
       throw new Fault('VOLUME_UNKNOWN', `Cannot find volume "${target}" to restore to`, {
         hint: `For a file of that name in the folder where you are, write "./${target}"`,
       });
+    requireEncryptionAt(backup, location);
     const volumeId = name === undefined ? undefined : randomUUID();
     return { url: location.url, remote: remoteOf(location), volume: undefined, registerAs: name, volumeId };
   }

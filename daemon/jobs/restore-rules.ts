@@ -5,6 +5,7 @@
 import { Fault } from '../base/faults.ts';
 import type { BackupRecord, VolumeRecord } from '../catalog/records.ts';
 import { volumeStatus } from '../catalog/statuses.ts';
+import type { Location } from '../devices/connect/connectors.ts';
 import type { BackupManifest } from '../format/manifest.ts';
 
 /** The property that names the backup a volume came from. */
@@ -12,12 +13,21 @@ const sourceProperty = 'src_backup_id';
 
 /** TARGET_UNUSABLE where one of them is encrypted and the other is not. */
 export function requireSameEncryption(backup: BackupRecord, target: VolumeRecord): void {
-  const [sealed, wanted] = [backup.encryption_key_id !== null, target.encryption_key_id !== null];
+  requireEncryption(backup, target.encryption_key_id !== null, `volume "${target.name}"`);
+}
+
+/** The same of what is no registered volume, where its storage says how it is. */
+export function requireEncryptionAt(backup: BackupRecord, { url, encrypted }: Location): void {
+  if (encrypted !== undefined) requireEncryption(backup, encrypted, `"${url}"`);
+}
+
+function requireEncryption(backup: BackupRecord, wanted: boolean, target: string): void {
+  const sealed = backup.encryption_key_id !== null;
   if (sealed === wanted) return;
   const why = sealed
     ? 'the backup is of an encrypted volume, and this one is not encrypted'
     : 'it is encrypted, and the backup is of a volume that is not';
-  throw new Fault('TARGET_UNUSABLE', `Cannot restore to volume "${target.name}": ${why}`, {
+  throw new Fault('TARGET_UNUSABLE', `Cannot restore to ${target}: ${why}`, {
     hint: 'Restore to a new volume: leave out the target',
   });
 }

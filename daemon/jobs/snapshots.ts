@@ -13,7 +13,7 @@ import { openSource } from '../devices/source.ts';
 import { attachFor, isHere } from './attached-device.ts';
 import { requireIdleSnapshot } from './backup-plan.ts';
 import { findSnapshot, findVolume } from './find.ts';
-import { givenLocation, storedOf, volumeLocation } from './locations.ts';
+import { givenLocation, requireKey, storedOf, volumeLocation } from './locations.ts';
 import { type Services, timestamp } from './services.ts';
 import { hookSubjectOf, takeSnapshot } from './take-snapshot.ts';
 
@@ -37,6 +37,7 @@ export async function addSnapshot(services: Services, order: RegisterOrder): Pro
   const volume = findVolume(services.catalog, order.volume, order.project);
   const { connectors, attachments } = services;
   const location = givenLocation(connectors, order);
+  requireKey(location, volume.encryption_key_id, `add a snapshot of volume "${volume.name}"`);
   const own = volumeLocation(connectors, volume);
   const isAttached = location.where === 'attached';
   const same =

@@ -9,7 +9,7 @@ import { describeDevice } from '../devices/describe.ts';
 import { identityIn } from './attachments/seen.ts';
 import { lookAtDevice } from './device-jobs.ts';
 import { findVolume } from './find.ts';
-import { givenLocation, storedOf } from './locations.ts';
+import { givenLocation, requireKey, storedOf } from './locations.ts';
 import { changedProperties, type PropertyChange } from './properties.ts';
 import type { JobReport } from './report.ts';
 import { type Services, timestamp } from './services.ts';
@@ -72,10 +72,11 @@ interface Described extends Pick<VolumeRecord, 'connection' | 'identity'> {
 /** A device that has to be attached is attached, looked at and detached: what it is counts from now on. */
 async function describeSource(
   services: Services,
-  { source, connection_info, attach, project }: VolumeOrder,
+  { name, source, connection_info, attach, project, encryption_key_id }: VolumeOrder,
   watch: (job: JobRecord) => Promise<JobReport>,
 ): Promise<Described> {
   const location = givenLocation(services.connectors, { source, connection_info });
+  requireKey(location, encryption_key_id, `add volume "${name}"`);
   if (location.where === 'here')
     return { ...(await describeDevice(location.url)), connection: null, identity: null };
   const connection = storedOf(location);

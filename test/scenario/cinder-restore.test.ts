@@ -163,6 +163,32 @@ test('restore: encrypted data goes to encrypted volumes only, and plain data to 
   });
 });
 
+test('what a connection_info says is encrypted is not taken without the name of its key, and never mixed with what is not', async () => {
+  const daemon = await daemonForTest();
+  const path = join(daemon.folder, 'luks.img');
+  const infoOf = (device_path: string, encrypted: boolean) => ({
+    driver_volume_type: 'local',
+    data: { device_path, encrypted, access_mode: 'rw' },
+  });
+  writeFileSync(path, noise(MiB, 3));
+  const connection_info = infoOf(path, true);
+  const add = daemon.call('volume.add', { name: 'luks', connection_info });
+  await expect(add).rejects.toMatchObject({
+    fault: { code: 'INVALID_ARGUMENT', hint: expect.stringContaining('--encryption-key-id') },
+  });
+  await daemon.call('volume.add', { name: 'luks', connection_info, encryption_key_id: 'key-2' });
+  expect(await volumeOf(daemon, 'luks')).toMatchObject({ encryption_key_id: 'key-2' });
+  const { id: backup, encryption_key_id } = await daemon.backUp('luks');
+  expect(encryption_key_id).toBe('key-2');
+  const other = join(daemon.folder, 'other.img');
+  writeFileSync(other, noise(MiB, 4));
+  const onto = (encrypted: boolean) =>
+    daemon.call('backup.restore', { backup, connection_info: infoOf(other, encrypted), force: true });
+  expect(await codeOfCall(onto(false))).toBe('TARGET_UNUSABLE');
+  await daemon.done(onto(true));
+  expect(readFileSync(other).equals(noise(MiB, 3))).toBe(true);
+});
+
 test('restore: what Cinder kept of a volume comes back: properties and the key', async () => {
   const daemon = await daemonForTest();
   const folder = outsideFolder();

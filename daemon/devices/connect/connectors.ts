@@ -39,7 +39,10 @@ export interface RemoteLocation {
   readonly readOnly: boolean;
 }
 
-export type Location = { readonly where: 'here'; readonly url: string } | RemoteLocation;
+/** `encrypted`: what the storage says of the bytes; absent where it says nothing. They are read and written as they are. */
+export type Location = ({ readonly where: 'here'; readonly url: string } | RemoteLocation) & {
+  readonly encrypted?: boolean;
+};
 
 export interface Connectors {
   readonly all: readonly Connector[];
@@ -98,7 +101,8 @@ export function connectorsOf(all: readonly Connector[]): Connectors {
     },
     parseInfo: (document) => {
       const { driverType, data, mountPointBase } = readInfo(document);
-      if (driverType === 'local') return { where: 'here', url: localPath(data) };
+      const encrypted = typeof data['encrypted'] === 'boolean' ? { encrypted: data['encrypted'] } : {};
+      if (driverType === 'local') return { where: 'here', url: localPath(data), ...encrypted };
       const connector = byDriver.get(driverType);
       if (connector === undefined) {
         throw new Fault(
@@ -108,7 +112,8 @@ export function connectorsOf(all: readonly Connector[]): Connectors {
         );
       }
       const more = mountPointBase === undefined ? { driverType } : { driverType, mountPointBase };
-      return attached(connector, connector.parseInfo(data, more), data['access_mode'] === 'ro');
+      const connection = connector.parseInfo(data, more);
+      return { ...attached(connector, connection, data['access_mode'] === 'ro'), ...encrypted };
     },
   };
 }

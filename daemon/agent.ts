@@ -39,6 +39,7 @@ import { EventCommand } from './jobs/event-command.ts';
 import { Events } from './jobs/events.ts';
 import type { HookSettings } from './jobs/hooks.ts';
 import { Jobs } from './jobs/jobs.ts';
+import { retryLeftovers } from './jobs/leftovers.ts';
 import { MountKeeper, unmountAll } from './jobs/mounts.ts';
 import { Operations } from './jobs/operations.ts';
 import { Quotas } from './jobs/quotas.ts';
@@ -149,6 +150,7 @@ async function serve(
   undo: Undo[],
   log: Logger,
 ): Promise<void> {
+  undo.push(retryLeftovers(services, log));
   if (services.view() !== undefined) await keepMounts(services, undo, log);
   const notifier = startTelling({ ...services, native }, log);
   undo.push(() => notifier.close());

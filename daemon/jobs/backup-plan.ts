@@ -70,7 +70,11 @@ function requireIdleVolume({ busyVolumes: busy }: Services, volume: VolumeRecord
   }
 }
 
-export function requireIdleSnapshot({ busyVolumes: busy }: Services, snapshot: SnapshotRecord, what: string) {
+export function requireIdleSnapshot(
+  { busyVolumes: busy }: Pick<Services, 'busyVolumes'>,
+  snapshot: SnapshotRecord,
+  what: string,
+) {
   if (snapshot.status === 'available' && !busy.has(snapshot.id)) return;
   const message = `Cannot ${what} snapshot "${snapshot.name}": its status is "${snapshot.status}"`;
   throw new Fault('SNAPSHOT_BUSY', message);

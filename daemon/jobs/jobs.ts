@@ -53,7 +53,7 @@ export class Jobs {
   readonly #parts: JobsParts;
   readonly #live = new Map<string, Live>();
   /** Runs that go on after their jobs were ended over their heads. */
-  readonly #tails = new Set<Promise<void>>();
+  readonly #tails = new Map<string, Promise<void>>();
   #stopping = false;
   /** Last sign of life of any job, for the watchdog. */
   lastProgressAtMs: number;
@@ -143,6 +143,11 @@ export class Jobs {
     return reports.sort((a, b) => (a.record.created_at < b.record.created_at ? 1 : -1));
   }
 
+  /** Whether the run of a job that has ended is still under way, and will clean up by itself. */
+  hangs(id: string): boolean {
+    return this.#tails.has(id);
+  }
+
   /** Jobs that have not ended and have to do with a backup. */
   activeFor(backupId: string): JobRecord[] {
     return [...this.#live.values()]
@@ -196,7 +201,7 @@ export class Jobs {
     await Promise.all(all.map(({ finished }) => finished));
     // What hangs in a device ends with the process.
     const patience = new Promise((resolve) => setTimeout(resolve, stopGraceMs).unref());
-    await Promise.race([Promise.all(this.#tails), patience]);
+    await Promise.race([Promise.all(this.#tails.values()), patience]);
   }
 
   #observe(stage: JobStage, live: Live): void {
@@ -268,8 +273,8 @@ export class Jobs {
         await catalog.commit((changes) => changes.put('jobs', { ...record, temporary_path }));
       })
       .catch((thrown: unknown) => log.error({ job: id, err: thrown }, 'Cannot record what a job had left'))
-      .finally(() => this.#tails.delete(tail));
-    this.#tails.add(tail);
+      .finally(() => this.#tails.delete(id));
+    this.#tails.set(id, tail);
   }
 
   /** The daemon stops: the job waits for the next start. */
@@ -347,7 +352,9 @@ export class Jobs {
   #forgetOldest(changes: Changes): void {
     const tooMany = this.#parts.catalog.count('jobs') - jobsRememberedMax;
     if (tooMany <= 0) return;
-    const ended = [...this.#parts.catalog.all('jobs')].filter(({ status }) => jobStatus.hasEnded(status));
+    const isOver = ({ status, temporary_path }: JobRecord) =>
+      jobStatus.hasEnded(status) && temporary_path === null;
+    const ended = [...this.#parts.catalog.all('jobs')].filter(isOver);
     ended.sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
     for (const { id } of ended.slice(0, tooMany + 64)) changes.remove('jobs', id);
   }

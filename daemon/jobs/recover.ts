@@ -51,8 +51,8 @@ export async function recoverJobs(services: Local): Promise<string[]> {
 }
 
 /** What is still there afterwards, and is for the next start to remove: null where nothing is. */
-async function clearTemporary(
-  { snapshots }: Local,
+export async function clearTemporary(
+  { snapshots }: Pick<Services, 'snapshots'>,
   { temporary_path: path }: JobRecord,
   done: string[],
 ): Promise<string | null> {

@@ -3,12 +3,13 @@
  *  what Basalt made is ever removed; a snapshot that is being backed up stays. */
 
 import { randomUUID } from 'node:crypto';
-import { Fault } from '../base/faults.ts';
+import { Fault, toFault } from '../base/faults.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import { jobStatus, snapshotStatus } from '../catalog/statuses.ts';
 import { describeDevice } from '../devices/describe.ts';
 import type { Source } from '../devices/device.ts';
+import type { PlacedSnapshot } from '../devices/snapshots/makers.ts';
 import { openSource } from '../devices/source.ts';
 import { attachFor, isHere } from './attached-device.ts';
 import { requireIdleSnapshot } from './backup-plan.ts';
@@ -111,13 +112,34 @@ async function createFrom(
   const placed = await services.snapshots.forSource(source, empty.id);
   if (placed === undefined) throw unsupported(volume, 'its source is a device of a kind that has none');
   const { maker, place } = placed;
-  const creating = await register(services, {
-    ...empty,
-    source: maker.urlOf(place),
-    size_bytes: source.sizeBytes,
-    created_at: timestamp(services.clock),
-    made_by: maker.kind,
-  });
+  services.busyVolumes.add(empty.id);
+  try {
+    const creating = await register(services, {
+      ...empty,
+      source: maker.urlOf(place),
+      size_bytes: source.sizeBytes,
+      created_at: timestamp(services.clock),
+      made_by: maker.kind,
+    });
+    return await createBehind(services, creating, { volume, source, signal, placed });
+  } finally {
+    services.busyVolumes.delete(empty.id);
+  }
+}
+
+interface Creation {
+  readonly volume: VolumeRecord;
+  readonly source: Source;
+  readonly signal: AbortSignal;
+  readonly placed: PlacedSnapshot;
+}
+
+/** What the record says to be there. */
+async function createBehind(
+  services: Services,
+  creating: SnapshotRecord,
+  { volume, source, signal, placed }: Creation,
+): Promise<SnapshotRecord> {
   try {
     const subject = hookSubjectOf(volume, { backup_id: null, snapshot_id: creating.id });
     const taken = await takeSnapshot(services, { signal }, { ...placed, source, subject });
@@ -131,7 +153,7 @@ async function createFrom(
     await services.catalog.commit((changes) => changes.put('snapshots', record));
     return record;
   } catch (thrown) {
-    await maker.remove(place);
+    await placed.maker.remove(placed.place);
     await services.catalog.commit((changes) => changes.remove('snapshots', creating.id));
     throw thrown;
   }
@@ -171,28 +193,28 @@ async function register({ catalog }: Services, record: SnapshotRecord): Promise<
 
 /** Forgets a snapshot, and removes what is behind it where Basalt has made it. */
 export async function dropSnapshot(
-  services: Services,
+  services: Pick<Services, 'busyVolumes' | 'catalog' | 'snapshots'>,
   reference: string,
   project: string,
 ): Promise<SnapshotRecord> {
-  const { catalog } = services;
-  let found: SnapshotRecord | undefined;
-  await catalog.commit((changes) => {
-    const snapshot = findSnapshot(catalog, reference, project);
-    requireIdleSnapshot(services, snapshot, 'remove');
-    found = snapshot;
-    changes.put('snapshots', snapshotStatus.move(snapshot, 'deleting'));
-  });
-  const snapshot = found ?? findSnapshot(catalog, reference, project);
+  const { catalog, busyVolumes: busy } = services;
+  const snapshot = findSnapshot(catalog, reference, project);
+  requireIdleSnapshot(services, snapshot, 'remove');
+  busy.add(snapshot.id);
   try {
-    await removeMade(services, snapshot);
-  } catch (thrown) {
-    await catalog.commit((changes) => changes.put('snapshots', snapshot));
-    const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new Fault('DEVICE_FAILED', `Cannot remove what is behind snapshot "${snapshot.name}": ${why}`);
+    await catalog.commit((changes) => changes.put('snapshots', snapshotStatus.move(snapshot, 'deleting')));
+    try {
+      await removeMade(services, snapshot);
+    } catch (thrown) {
+      await catalog.commit((changes) => changes.put('snapshots', snapshot));
+      const { message: why } = toFault(thrown);
+      throw new Fault('DEVICE_FAILED', `Cannot remove what is behind snapshot "${snapshot.name}": ${why}`);
+    }
+    await catalog.commit((changes) => changes.remove('snapshots', snapshot.id));
+    return snapshot;
+  } finally {
+    busy.delete(snapshot.id);
   }
-  await catalog.commit((changes) => changes.remove('snapshots', snapshot.id));
-  return snapshot;
 }
 
 /** Only what Basalt has made. */
@@ -219,15 +241,21 @@ export async function recoverSnapshots(services: Pick<Services, 'catalog' | 'sna
       done.push(`Snapshot "${name}" is available again`);
       continue;
     }
-    const failed = await removeMade(services, snapshot).then(
-      () => undefined,
-      (thrown: unknown) => String(thrown),
-    );
-    if (failed === undefined) await catalog.commit((changes) => changes.remove('snapshots', id));
-    const end = failed === undefined ? 'it is gone' : `what is behind it stays: ${failed}`;
-    done.push(`Snapshot "${name}" was ${status}: ${end}`);
+    done.push(await finishSnapshot(services, snapshot));
   }
   return done;
+}
+
+/** Removes one that was never whole, or was on its way out. Gives a sentence. */
+export async function finishSnapshot(
+  services: Pick<Services, 'catalog' | 'snapshots'>,
+  snapshot: SnapshotRecord,
+): Promise<string> {
+  const { id, name, status } = snapshot;
+  const failed = await removeMade(services, snapshot).then(() => undefined, toFault);
+  if (failed === undefined) await services.catalog.commit((changes) => changes.remove('snapshots', id));
+  const end = failed === undefined ? 'it is gone' : `what is behind it stays: ${failed.message}`;
+  return `Snapshot "${name}" was ${status}: ${end}`;
 }
 
 /** Snapshots whose backup goes on. */

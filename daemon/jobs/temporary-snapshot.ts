@@ -10,6 +10,7 @@ import type { ReadableSnapshot } from '../devices/snapshots/maker.ts';
 import type { PlacedSnapshot } from '../devices/snapshots/makers.ts';
 import { openSource } from '../devices/source.ts';
 import type { Evidence } from '../format/manifest.ts';
+import { throwIfCancelled } from '../pipeline/parts.ts';
 import { consistencyOf } from './consistency.ts';
 import type { JobContext } from './job-order.ts';
 import type { Services } from './services.ts';
@@ -53,6 +54,8 @@ export async function openTemporary(
   if (placed === undefined) return '';
   const { maker, place } = placed;
   await context.journalTemporary(place);
+  // Of a job that has ended over our heads nothing is journaled any more.
+  throwIfCancelled(context.signal);
   try {
     const subject = hookSubjectOf(volume, { backup_id: backup.id, snapshot_id: null });
     const taken = await takeSnapshot(services, context, { ...placed, source: original, subject });

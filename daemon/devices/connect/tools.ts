@@ -44,6 +44,8 @@ export interface Tools {
 const environment = { PATH: programPath, LC_ALL: 'C' } as const;
 const defaultTimeoutMs = 60_000;
 const outputBytesMax = 1024 * KiB;
+/** What was told to end does so at once, unless a device holds it that does not answer: it can't be ended then. */
+const endGraceMs = 5_000;
 
 async function find(program: string): Promise<string | undefined> {
   for (const folder of programFolders) {
@@ -62,16 +64,26 @@ const lastLine = (text: string): string => text.trim().split('\n').at(-1)?.trim(
 function start(path: string, words: readonly string[], options: ToolOptions): Promise<ToolRun> {
   const { timeoutMs = defaultTimeoutMs, signal, input = '' } = options;
   return new Promise((resolve, reject) => {
+    const late = `it did not end within ${timeoutMs / 1000} s`;
+    const complaint = `${late}, and can not be ended`;
+    const held = { status: null, stdout: '', stderr: '', timedOut: true, complaint } as const;
+    const timer = setTimeout(() => resolve(held), timeoutMs + endGraceMs);
     const limits = { encoding: 'utf8', timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
     const child = execFile(
       'setpriv',
       ['--pdeathsig', 'KILL', '--', path, ...words],
-      { ...limits, maxBuffer: outputBytesMax, env: environment, ...(signal === undefined ? {} : { signal }) },
+      {
+        ...limits,
+        maxBuffer: outputBytesMax,
+        env: environment,
+        ...(signal === undefined ? {} : { signal }),
+      },
       (thrown, stdout, stderr) => {
+        clearTimeout(timer);
         if (signal?.aborted === true) return reject(signal.reason);
         const status = thrown === null ? 0 : typeof thrown.code === 'number' ? thrown.code : null;
         const timedOut = thrown !== null && thrown.killed === true && status === null;
-        const ended = timedOut ? `it did not end within ${timeoutMs / 1000} s` : (thrown?.message ?? '');
+        const ended = timedOut ? late : (thrown?.message ?? '');
         const complaint = timedOut ? ended : lastLine(stderr) || lastLine(stdout) || ended;
         resolve({ status, stdout, stderr, timedOut, complaint });
       },

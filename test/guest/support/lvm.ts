@@ -11,7 +11,7 @@ let made = 0;
 
 export interface VolumeGroup {
   readonly name: string;
-  /** The loop device that it lies on. */
+  /** The device that it lies on. */
   readonly disk: string;
   /** A thick volume; its path. */
   thick(name: string, sizeBytes: number): string;
@@ -19,7 +19,24 @@ export interface VolumeGroup {
   thin(name: string, sizeBytes: number): string;
 }
 
-export function volumeGroup(sizeBytes: number, options: { poolBytes?: number } = {}): VolumeGroup {
+export interface GroupOptions {
+  readonly poolBytes?: number;
+  /** Its disk can be made to answer nobody, with dmsetup. */
+  readonly stallable?: boolean;
+}
+
+function mapped(name: string, device: string, sizeBytes: number): string {
+  // Shifted, so that LVM does not see its group on the device below, too.
+  const [sectors, skipped] = [sizeBytes / 512, 2048];
+  run('dmsetup', 'create', name, '--table', `0 ${sectors - skipped} linear ${device} ${skipped}`);
+  onTestFinished(() => {
+    run('dmsetup', 'resume', name);
+    run('dmsetup', 'remove', '--retry', name);
+  });
+  return `/dev/mapper/${name}`;
+}
+
+export function volumeGroup(sizeBytes: number, options: GroupOptions = {}): VolumeGroup {
   modprobe('loop', 'dm_mod', 'dm_snapshot', 'dm_thin_pool');
   made += 1;
   const name = `group${made}`;
@@ -28,8 +45,9 @@ export function volumeGroup(sizeBytes: number, options: { poolBytes?: number } =
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(file, '');
   truncateSync(file, sizeBytes);
-  const disk = run('losetup', '--find', '--show', file);
-  onTestFinished(() => void run('losetup', '--detach', disk));
+  const loop = run('losetup', '--find', '--show', file);
+  onTestFinished(() => void run('losetup', '--detach', loop));
+  const disk = options.stallable === true ? mapped(`${name}disk`, loop, sizeBytes) : loop;
   run('vgcreate', '--quiet', name, disk);
   onTestFinished(() => void run('vgremove', '--quiet', '--force', '--yes', name));
   const poolBytes = options.poolBytes ?? Math.floor(sizeBytes / 2);

@@ -1,11 +1,12 @@
 /** Volumes of LVM by their URL: switched on for a job and off afterwards, and left alone where they were on before. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { lvmConnector } from '../../../daemon/devices/connect/lvm/connector.ts';
 import { connectorContract } from '../../contract/connector.ts';
 import { codeOfCall } from '../../support/daemon.ts';
-import { run } from '../../support/devices.ts';
+import { folderForTest, run } from '../../support/devices.ts';
 import { daemonForTest, expectRestores, MiB, underWay } from '../../support/fault-world.ts';
 import { noise } from '../../support/volume-model.ts';
 import { type VolumeGroup, volumeGroup } from '../support/lvm.ts';
@@ -75,6 +76,43 @@ test('a volume that is off is on while it is backed up or restored to, and one t
     );
   }
   expect(await codeOfCall(daemon.addVolume('odd', `lvm:${group.name}/pool_tmeta`))).toBe('INVALID_ARGUMENT');
+});
+
+/** The host looks restarted: its kernel has another id. */
+function restarted(): void {
+  const [folder, file] = [folderForTest(), '/proc/sys/kernel/random/boot_id'];
+  const id = join(folder, 'boot_id');
+  writeFileSync(id, '00000000-1111-2222-3333-444444444444\n');
+  run('mount', '--bind', id, file);
+  onTestFinished(() => void run('umount', file));
+}
+
+test.each([
+  ['is off again after a daemon that was killed', false],
+  ['stays on where the host was restarted meanwhile, and has switched it on itself', true],
+])('what an attach has switched on %s', async (_what, isRestart) => {
+  const group = quietGroup(64 * MiB, { poolBytes: 32 * MiB });
+  const shop = `${group.name}/shop`;
+  const bytes = noise(sizeBytes, 3);
+  writeFileSync(group.thin('shop', sizeBytes), bytes);
+  switched('n', shop);
+  const daemon = await daemonForTest();
+  await daemon.addVolume('shop', `lvm:${shop}`);
+  const { backup, job_id } = await daemon.call('backup.create', { volume: 'shop', rate: MiB });
+  await underWay(daemon, job_id);
+  expect(isOn(shop)).toBe(true);
+  await daemon.kill();
+  if (isRestart) {
+    switched('n', shop);
+    restarted();
+    switched('y', shop);
+  }
+  await daemon.start();
+  await unlimited(daemon, job_id);
+  await daemon.done({ job_id });
+  expect((await daemon.call('device.list', {})).devices).toEqual([]);
+  expect(isOn(shop)).toBe(isRestart);
+  await expectRestores(daemon, backup.id, bytes);
 });
 
 test('a volume in use is read from a snapshot by its URL, too, and a killed daemon leaves nothing on', async () => {

@@ -1,17 +1,20 @@
 /** Switches volumes of LVM on and off, and removes them.
  *  Promises: what is done is seen to be done before it resolves; commands that suspend devices come to their own end; a volume that
- *  somebody has open stays as it is. Source: lvchange(8), lvremove(8), lvm.conf(5). */
+ *  somebody has open stays as it is; one that is still being made does not count as gone. Source: lvchange(8), lvremove(8), lvm.conf(5). */
 
 import { Fault } from '../../../base/faults.ts';
 import type { Tools } from '../tools.ts';
 import { type VolumeName, wordOf } from './names.ts';
 import { findVolume, type LogicalVolume, noGuests } from './report.ts';
+import { isUnderWay, makes } from './under-way.ts';
 
 /** A suspended origin waits for what it has under way: on a loaded disk that may take long. */
 const changeTimeoutMs = 120_000;
 const triesMax = 5;
 const restMs = 500;
 const settleTimeoutMs = 30_000;
+/** Who removes what is still being made waits so long; whoever asked for it has waited before. */
+const makingPatienceMs = 3000;
 
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, restMs));
 
@@ -57,12 +60,13 @@ export async function deactivate(tools: Tools, name: VolumeName): Promise<void> 
 const retrying = 'activation/retry_deactivation=1';
 const pastSuspended = `${retrying} devices/ignore_suspended_devices=1`;
 
-/** Removes a volume that `isOurs`; one that is gone is fine. TOOL_FAILED where it can't be said that it is gone. */
+/** Removes a volume that `isOurs`; one that is gone is fine. DEVICE_FAILED, TOOL_FAILED where it can't be said that it is gone. */
 export async function remove(
   tools: Tools,
   name: VolumeName,
   isOurs: (found: LogicalVolume) => boolean,
 ): Promise<void> {
+  await untilMade(name);
   let why = '';
   for (let tries = 1; tries <= triesMax; tries += 1) {
     const found = await findVolume(tools, name);
@@ -76,6 +80,18 @@ export async function remove(
   }
   if ((await findVolume(tools, name)) === undefined) return;
   throw new Fault('DEVICE_FAILED', `Cannot remove "${wordOf(name)}": ${why}`);
+}
+
+/** A command that nobody waits for any more has it appear after everybody has looked. */
+async function untilMade(name: VolumeName): Promise<void> {
+  for (let waitedMs = 0; await isUnderWay(makes(name.volume)); waitedMs += restMs) {
+    if (waitedMs >= makingPatienceMs)
+      throw new Fault(
+        'DEVICE_FAILED',
+        `Cannot remove "${wordOf(name)}" yet: a command of LVM is still making it`,
+      );
+    await rest();
+  }
 }
 
 const failureOf = (work: Promise<void>): Promise<string> =>

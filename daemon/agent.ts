@@ -123,6 +123,7 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
     connectors,
     attachments,
     snapshots,
+    keepSnapshots: values.lvm_keep_snapshots,
     hooks,
     busyVolumes: new Set(),
     ...resumption(values),
@@ -325,7 +326,7 @@ const resumption = (values: EffectiveSettings['values']) => ({
 
 function makersOf(values: Settings): SnapshotMakers {
   const lvm = { snapshotPercent: values.lvm_snapshot_percent, poolPercentMax: values.lvm_pool_limit };
-  return snapshotMakers({ native, tools: systemTools, lvm });
+  return snapshotMakers({ native, tools: systemTools, lvm, notesFolder: join(values.state_dir, 'pools') });
 }
 
 const hooksOf = (values: Settings): HookSettings => ({
@@ -383,10 +384,7 @@ async function shareMemory(effective: EffectiveSettings, log: Logger): Promise<M
 const sharers = ({ values }: EffectiveSettings): number => values.max_operations || operationsDefault;
 
 const quotasOf = (catalog: Catalog, { values }: EffectiveSettings): Quotas =>
-  new Quotas(catalog, {
-    backups: values.quota_backups,
-    backup_gigabytes: values.quota_backup_gigabytes,
-  });
+  new Quotas(catalog, { backups: values.quota_backups, backup_gigabytes: values.quota_backup_gigabytes });
 
 function openSocket(parts: HandlerParts, { values }: EffectiveSettings, log: Logger) {
   return startServer({

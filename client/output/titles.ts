@@ -105,6 +105,7 @@ export const snapshotTitles = {
   size_bytes: 'Size',
   created_at: 'Created At',
   made_by: 'Made By',
+  kept_for_backup: 'Kept For Backup',
   source: 'Source',
   project_id: 'Project ID',
   size: 'Size (whole GiB)',

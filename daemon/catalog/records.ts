@@ -67,6 +67,8 @@ export interface SnapshotRecord {
   readonly evidence: Evidence | null;
   /** How it is attached; absent or null: it is on this host. */
   readonly connection?: StoredConnection | null;
+  /** The backup that was made of it, where it stays only for the next one; absent or null: it is the operator's. */
+  readonly kept_for_backup?: string | null;
 }
 
 /** A repository beside the one of the settings. Its id is its name. */

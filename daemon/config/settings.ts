@@ -207,6 +207,13 @@ export const settings = {
       'Percent of an LVM thin pool, of its data or its metadata, from which on no snapshot is made in it; a backup of one is given up half-way from there to 100, so that the pool never fills.',
     live: false,
   }),
+  lvm_keep_snapshots: setting({
+    shape: shape.boolean,
+    initial: () => false,
+    about:
+      'Whether the last snapshot of a thin LVM volume in use stays after its backup, so that the next incremental one reads only what has changed since. One a volume, replaced by the next; removed where its pool is at lvm_pool_limit. What the volume overwrites meanwhile takes room in the pool.',
+    live: false,
+  }),
   freeze_command: setting({
     shape: shape.commandOrNone,
     initial: () => null,

@@ -28,8 +28,8 @@ export const presentListedVolume = (record: VolumeRecord): VolumeValue => ({
 });
 
 export function presentSnapshot(record: SnapshotRecord): SnapshotValue {
-  const { evidence, connection: _, ...rest } = record;
-  return { ...rest, size: sizeInGiB(record.size_bytes), consistency_evidence: evidence };
+  const { evidence, connection: _, kept_for_backup = null, ...rest } = record;
+  return { ...rest, kept_for_backup, size: sizeInGiB(record.size_bytes), consistency_evidence: evidence };
 }
 
 export const presentBackup = (record: BackupRecord, dependents: number): BackupValue => ({

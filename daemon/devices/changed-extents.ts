@@ -1,5 +1,5 @@
 /** What is said to have changed since an earlier point in time, so that the rest of a source need not be read.
- *    caller ─pairs▶ checked ▶ spool file ─▶ ranges          (other providers ask the device itself)
+ *    caller ─pairs▶ checked ▶ spool file ─▶ ranges          device ─ranges▶ spool file ─▶ ranges
  *  Promises: ranges ascend, do not touch what is behind the end, and come in bounded memory, from the start at each call.
  *  They are hints: who uses them compares a sample. Knows nothing of backups. */
 
@@ -62,7 +62,36 @@ export async function spoolExtents(path: string, pairs: readonly ExtentPair[]): 
   }
 }
 
-/** What `spoolExtents` kept; `close` removes it. */
+/** A file of more is not worth what it saves: TOOL_FAILED. */
+const spooledMax = 8 * 1024 * 1024;
+
+/** The same of ranges that come one by one, in bounded memory. */
+export async function spoolRanges(path: string, ranges: AsyncIterable<ChangedRange>): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const file = await open(path, 'wx', 0o600);
+  try {
+    const bytes = Buffer.alloc(stepBytes);
+    let [filled, count] = [0, 0];
+    for await (const { offset, length } of ranges) {
+      count += 1;
+      if (count > spooledMax) throw new Fault('TOOL_FAILED', `More than ${spooledMax} ranges have changed`);
+      bytes.writeDoubleLE(offset, filled);
+      bytes.writeDoubleLE(length, filled + 8);
+      filled += pairBytes;
+      if (filled < stepBytes) continue;
+      await file.writeFile(bytes);
+      filled = 0;
+    }
+    await file.writeFile(bytes.subarray(0, filled));
+  } catch (thrown) {
+    await rm(path, { force: true }).catch(() => undefined);
+    throw thrown;
+  } finally {
+    await file.close();
+  }
+}
+
+/** What `spoolExtents` or `spoolRanges` kept; `close` removes it. */
 export function spooledExtents(path: string): ChangedExtents {
   async function* ranges(): AsyncIterable<ChangedRange> {
     const file = await open(path);

@@ -34,6 +34,22 @@ const evidence = z.object({
   hooks: z.array(hookRun).max(8),
   /** Why a source in use was read without a snapshot; absent where there was one, or none was wanted. */
   no_snapshot: z.string().max(1024).optional(),
+  /** The snapshot that was read, where a later one can be compared with it; ids are those of LVM. */
+  made_from: z
+    .object({
+      kind: z.string().max(32),
+      group: z.string().max(64),
+      pool: z.string().max(64),
+      origin: z.string().max(64),
+      snapshot: z.string().max(64),
+      thin_id: z.int().min(0),
+      transaction: z.int().min(0),
+    })
+    .optional(),
+  /** What came of hints on what changed since the parent; absent: there were none, all was read. */
+  hints: z
+    .object({ use: z.string().max(1024), kept_bytes: bytes, compared_blocks: z.int().min(0) })
+    .optional(),
   /** What could not be read, and is zeros in the backup; absent: nothing. */
   unreadable: z
     .object({

@@ -21,11 +21,13 @@ import type { Hold } from './attachments/attachments.ts';
 import { backupCheckpoints } from './backup-checkpoints.ts';
 import { giveBack, occupiedBy } from './backup-plan.ts';
 import { type BackupSource, openBackupSource, type SourceOrder, whileWatched } from './backup-source.ts';
-import type { KeptHints } from './hints.ts';
+import { HintsTold, hintResult, type KeptHints } from './hints.ts';
 import type { JobContext, JobOrder } from './job-order.ts';
+import { keepForNext } from './kept-for-next.ts';
 import { storedLocation } from './locations.ts';
 import { whileSame } from './same-device.ts';
 import { repositoryFor, type Services, timestamp, withMemory } from './services.ts';
+import { type SnapshotHints, type SnapshotHintsOrder, snapshotHints } from './snapshot-hints.ts';
 
 export type BackupPlan = Extract<JobPlan, { kind: 'backup' }>;
 
@@ -58,7 +60,7 @@ export function backupOrder(
       };
       try {
         const made = await runBackup(services, context, backup, { volume, plan, onDurable, hints });
-        return { backup_id, ...made.statistics, consistency: made.consistency, ...hints?.result() };
+        return { backup_id, ...made.statistics, consistency: made.consistency, ...hintResult(made) };
       } finally {
         await hints?.drop();
       }
@@ -116,6 +118,7 @@ async function runBackup(
       const { source } = opened;
       const { native } = services;
       const { commit } = context;
+      const told = new HintsTold();
       const parts = {
         source,
         repository,
@@ -125,18 +128,39 @@ async function runBackup(
         progress,
         rates: [context.rate, services.rates.read],
         copies: () => services.operations.running,
-        fields: () => fieldsOf(backup, volume, opened),
+        fields: () => fieldsOf(backup, volume, opened, told),
         checkpoints: await backupCheckpoints(services, context, repository, source),
         commit,
       };
-      const hints = await kept?.open(repository);
-      const manifest = await whileSame(hold, context.signal, (same) =>
-        whileWatched(opened.snapshot, same, (signal) => backUp({ ...parts, signal, hints })),
-      );
-      onDurable(manifest);
-      return manifest;
+      const given = await kept?.open(repository, told);
+      const asked = await hintsOf(services, context, { backup, opened, repository, told, given: kept });
+      try {
+        const hints = given ?? asked.hints;
+        const manifest = await whileSame(hold, context.signal, (same) =>
+          whileWatched(opened.snapshot, same, (signal) => backUp({ ...parts, signal, hints })),
+        );
+        onDurable(manifest);
+        await keepForNext(services, context, { backup, volume, opened });
+        return manifest;
+      } finally {
+        await asked.drop();
+      }
     }),
   );
+}
+
+/** Those of the caller come first; what was read before the daemon ended is not read again. */
+function hintsOf(
+  services: Services,
+  context: JobContext,
+  order: Omit<SnapshotHintsOrder, 'snapshot'> & {
+    readonly opened: BackupSource;
+    readonly given: KeptHints | undefined;
+  },
+): Promise<SnapshotHints> {
+  const isOther = order.given !== undefined || context.checkpoint !== undefined;
+  const snapshot = isOther ? undefined : order.opened.snapshot;
+  return snapshotHints(services, context, { ...order, snapshot });
 }
 
 /** Attaches what has to be, opens it, and gives all of it back however `use` ends. */
@@ -202,6 +226,7 @@ function fieldsOf(
   backup: BackupRecord,
   volume: VolumeRecord,
   { source, consistency, evidence }: BackupSource,
+  told: HintsTold,
 ): ManifestFields {
   const { id, name, description, project_id, parent_id, snapshot_id, container, availability_zone } = backup;
   const { metadata, created_at, data_timestamp, user_id, host, encryption_key_id } = backup;
@@ -231,6 +256,6 @@ function fieldsOf(
       metadata: { ...volume.metadata },
     },
     consistency,
-    evidence,
+    evidence: { ...evidence, ...told.evidence },
   };
 }

@@ -23,6 +23,8 @@ export interface BackupSource {
   readonly consistency: string;
   /** What is read, where it is a snapshot of ours. */
   readonly snapshot: ReadableSnapshot | undefined;
+  /** What is read, where it was made for this backup alone. */
+  readonly temporary?: TemporarySnapshot['temporary'];
   /** A temporary snapshot stays until the job has ended. */
   close(): Promise<void>;
 }
@@ -36,7 +38,7 @@ export interface SourceOrder {
   readonly force: boolean;
 }
 
-type Parts = Pick<Services, 'catalog' | 'hooks' | 'native' | 'snapshots'>;
+type Parts = Pick<Services, 'catalog' | 'hooks' | 'keepSnapshots' | 'native' | 'snapshots'>;
 type Context = Pick<JobContext, 'id' | 'journalTemporary' | 'signal' | 'temporaryPath'>;
 
 /** The answer is the caller's to close. */
@@ -48,7 +50,7 @@ export async function openBackupSource(
   const { backup, volume, hold, force } = order;
   if (backup.snapshot_id !== null) return openKept(services, backup.snapshot_id, hold);
   const earlier = await reopenTemporary(services, context, backup);
-  if (earlier !== undefined) return closable(earlier, hold);
+  if (earlier !== undefined) return closable(services, earlier, hold);
   const device = hold?.found.device ?? volume.source;
   const source = await openSource(services, device, { force, calledBy: hold?.url });
   const used_by = [...source.usedBy];
@@ -56,7 +58,7 @@ export async function openBackupSource(
   const frozen = await openFrozen(services, context, order, source);
   if (typeof frozen !== 'string') {
     await source.close();
-    return closable(frozen, hold);
+    return closable(services, frozen, hold);
   }
   const why = frozen === '' ? {} : { no_snapshot: frozen.slice(0, reasonLengthMax) };
   return openedAs(source, hold, { read_from: 'source', used_by, hooks: [], ...why });
@@ -95,26 +97,37 @@ const opened = (source: Source, evidence: Evidence): BackupSource => ({
   close: () => source.close(),
 });
 
-const closable = (temporary: TemporarySnapshot, hold: Hold | undefined): BackupSource => ({
-  ...temporary,
-  source: snapshotOfAttached(temporary.source, hold),
-  close: () => temporary.source.close(),
+const closable = (
+  { catalog }: Pick<Services, 'catalog'>,
+  opened: TemporarySnapshot,
+  hold: Hold | undefined,
+): BackupSource => ({
+  ...opened,
+  source: snapshotOfAttached(opened.source, hold),
+  close: async () => {
+    await opened.source.close();
+    const stays = catalog.get('snapshots', opened.temporary.id) !== undefined;
+    // That it is still on harms nobody.
+    if (stays) await opened.snapshot.release().catch(() => undefined);
+  },
 });
 
 async function openKept(services: Parts, id: string, hold: Hold | undefined): Promise<BackupSource> {
   const record = services.catalog.get('snapshots', id);
   if (record === undefined) throw new Fault('SNAPSHOT_UNKNOWN', `Cannot find snapshot "${id}"`);
   const { name, evidence: made } = record;
+  const kept = await openKeptSnapshot(services, record, hold?.found.device);
+  const made_from = kept.snapshot?.comparable?.mark;
   const evidence: Evidence = {
     read_from: 'snapshot',
     used_by: made?.used_by ?? [],
     hooks: made?.hooks ?? [],
+    ...(made_from === undefined ? {} : { made_from }),
   };
   const consistency =
     made === null
       ? `as snapshot "${name}" is, which was registered`
       : consistencyOf(evidence, `snapshot "${name}"`);
-  const kept = await openKeptSnapshot(services, record, hold?.found.device);
   try {
     return { ...kept, source: await attachedSource(kept.source, hold), evidence, consistency };
   } catch (thrown) {

@@ -1,5 +1,5 @@
-/** Changed extents that a caller hands over with an incremental backup: checked, kept in a file while the job waits, and told
- *  of in its result. Promises: the extents start from the very parent of the backup; a job that waits holds no memory for them;
+/** Changed extents that go with an incremental backup: handed over by a caller, checked, and kept in a file while the job waits; or asked
+ *  of a snapshot. What came of them is in the evidence and in the result of the job. Promises: the extents start from the very parent of the backup; a job that waits holds no memory for them;
  *  the file goes with the job, or with the next start of the daemon. Knows nothing of how they are used. */
 
 import { randomUUID } from 'node:crypto';
@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { Fault, type FaultCode } from '../base/faults.ts';
 import type { BackupRecord } from '../catalog/records.ts';
 import { checkExtents, type ExtentPair, spoolExtents, spooledExtents } from '../devices/changed-extents.ts';
-import type { HintOutcome, Hints, HintUse } from '../pipeline/kept.ts';
+import type { BackupManifest, Evidence } from '../format/manifest.ts';
+import type { HintOutcome, Hints, NoUse } from '../pipeline/kept.ts';
 import type { Repository } from '../repository/repository.ts';
 import { findBackupToRead } from './find.ts';
 import type { Services } from './services.ts';
@@ -23,13 +24,13 @@ export interface KeptHints {
   /** INVALID_ARGUMENT where the parent has become another one. */
   requireParent(id: string | null): void;
   /** Undefined where the parent can't be read any more: then everything is. */
-  open(repository: Repository): Promise<Hints | undefined>;
-  /** What came of them, as part of the result of the job. */
-  result(): Readonly<Record<string, unknown>>;
+  open(repository: Repository, told: HintsTold): Promise<Hints | undefined>;
   drop(): Promise<void>;
 }
 
 const folderOf = (stateDirectory: string): string => join(stateDirectory, 'hints');
+/** A free name for a file of hints. */
+export const spoolFor = (stateDirectory: string): string => join(folderOf(stateDirectory), randomUUID());
 
 /** What jobs of a daemon that was killed have left. */
 export const dropStaleHints = (stateDirectory: string): Promise<void> =>
@@ -51,7 +52,7 @@ export async function keepHints(
   if (changes.since !== undefined)
     requireSame(findBackupToRead(services.catalog, changes.since, project).id, parent.id);
   checkExtents(changes.extents, sizeBytes);
-  const path = join(folderOf(services.stateDirectory), randomUUID());
+  const path = spoolFor(services.stateDirectory);
   await spoolExtents(path, changes.extents);
   return hintsIn(path, parent.id);
 }
@@ -68,39 +69,60 @@ function requireSame(since: string, parentId: string | null): void {
 /** What is wrong with one manifest, and not with the repository. */
 const manifestCodes: ReadonlySet<FaultCode> = new Set(['MANIFEST_MISSING', 'MANIFEST_CORRUPT']);
 
+/** The parent, where it can stand for what was not read; or why it can't. */
+export async function parentFor(repository: Repository, parentId: string): Promise<Hints['parent'] | NoUse> {
+  try {
+    const manifest = await repository.manifest(parentId);
+    const { map } = manifest;
+    if (map === undefined) return 'not possible in this repository, read everything';
+    // What its source did not give may be there again, and nobody calls it changed.
+    if (manifest.evidence?.unreadable !== undefined) return 'parent incomplete, read everything';
+    return { ...manifest, map };
+  } catch (thrown) {
+    if (!(thrown instanceof Fault) || !manifestCodes.has(thrown.code)) throw thrown;
+    return 'parent unreadable, read everything';
+  }
+}
+
+/** What came of the hints of one backup. */
+export class HintsTold {
+  #outcome: HintOutcome | undefined;
+
+  readonly tell = (outcome: HintOutcome): void => {
+    this.#outcome = outcome;
+  };
+
+  readonly unused = (hints: NoUse): undefined => {
+    this.#outcome = { hints, keptBytes: 0, comparedBlocks: 0 };
+    return undefined;
+  };
+
+  /** As part of the evidence. */
+  get evidence(): Pick<Evidence, 'hints'> {
+    if (this.#outcome === undefined) return {};
+    const { hints: use, keptBytes: kept_bytes, comparedBlocks: compared_blocks } = this.#outcome;
+    return { hints: { use, kept_bytes, compared_blocks } };
+  }
+}
+
+/** The same as part of the result of a job. */
+export function hintResult({
+  evidence,
+}: Pick<BackupManifest, 'evidence'>): Readonly<Record<string, unknown>> {
+  if (evidence?.hints === undefined) return {};
+  const { use, kept_bytes, compared_blocks } = evidence.hints;
+  return { hints: use, kept_bytes, compared_blocks };
+}
+
 function hintsIn(path: string, parentId: string): KeptHints {
   const changed = spooledExtents(path);
-  let outcome: HintOutcome | undefined;
   return {
-    open: async (repository) => {
-      const unused = (hints: HintUse) => {
-        outcome = { hints, keptBytes: 0, comparedBlocks: 0 };
-        return undefined;
-      };
-      try {
-        const manifest = await repository.manifest(parentId);
-        const { map } = manifest;
-        if (map === undefined) return unused('not possible in this repository, read everything');
-        // What its source did not give may be there again, and nobody calls it changed.
-        if (manifest.evidence?.unreadable !== undefined) return unused('parent incomplete, read everything');
-        const onOutcome = (known: HintOutcome) => {
-          outcome = known;
-        };
-        return { parent: { ...manifest, map }, changed, onOutcome };
-      } catch (thrown) {
-        if (!(thrown instanceof Fault) || !manifestCodes.has(thrown.code)) throw thrown;
-        return unused('parent unreadable, read everything');
-      }
+    open: async (repository, told) => {
+      const parent = await parentFor(repository, parentId);
+      if (typeof parent === 'string') return told.unused(parent);
+      return { parent, changed, onOutcome: told.tell };
     },
     requireParent: (id) => requireSame(parentId, id),
-    result: () =>
-      outcome === undefined
-        ? {}
-        : {
-            hints: outcome.hints,
-            kept_bytes: outcome.keptBytes,
-            compared_blocks: outcome.comparedBlocks,
-          },
     drop: () => changed.close(),
   };
 }

@@ -1,12 +1,19 @@
 /** What a running job sees of itself: each call changes its live state, and what must outlive the daemon is committed.
  *  Promises: what a run that was left behind has to say changes nothing any more. */
 
+import type { Logger } from 'pino';
 import type { Catalog, Changes } from '../catalog/catalog.ts';
 import type { JobContext } from './job-order.ts';
 import type { Live } from './live.ts';
 
+interface ContextParts {
+  readonly catalog: Catalog;
+  readonly log: Logger;
+}
+
 /** `alive`: told at every sign of life. */
-export function contextOf(live: Live, catalog: Catalog, alive: () => void): JobContext {
+export function contextOf(live: Live, parts: ContextParts, alive: () => void): JobContext {
+  const { catalog } = parts;
   /** What a run that was left behind has to say is of no interest any more. */
   const record = async (more: (changes: Changes) => void = () => undefined) => {
     const now = live.record;
@@ -51,10 +58,11 @@ export function contextOf(live: Live, catalog: Catalog, alive: () => void): JobC
     account: (account) => {
       live.account = account;
     },
-    journalTemporary: (path) => {
+    journalTemporary: (path, more) => {
       live.record = { ...live.record, temporary_path: path };
-      return record();
+      return record(more);
     },
+    log: (what) => parts.log.info({ job: live.record.id }, what),
     commit: () => live.commit(),
   };
 }

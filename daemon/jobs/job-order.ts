@@ -24,14 +24,17 @@ export interface JobContext {
   readonly started: () => Promise<void>;
   /** Remembers, durably, how far the job can be taken up again. */
   readonly saveCheckpoint: (checkpoint: Checkpoint) => Promise<void>;
+  /** Says it in the log of the daemon, with the job. */
+  readonly log: (what: string) => void;
   /** Adds to the history; durable with the next checkpoint or the end. */
   readonly note: (event: JobEvent['event'], detail: string) => void;
   /** What is to be told as the result where the job fails or is cancelled. */
   readonly account: (account: () => Readonly<Record<string, unknown>>) => void;
   /** The file that an earlier run was making. */
   readonly temporaryPath: string | null;
-  /** Remembers, durably, a file that a restart must remove if the job does not get to its end. */
-  readonly journalTemporary: (path: string) => Promise<void>;
+  /** Remembers, durably, a file that a restart must remove if the job does not get to its end; null: it stays. `more` is committed with
+   *  it. */
+  readonly journalTemporary: (path: string | null, more?: (changes: Changes) => void) => Promise<void>;
   /** Called just before what can't be undone: throws where the job was cancelled; afterwards it can't be any more. */
   readonly commit: () => void;
 }

@@ -224,7 +224,7 @@ export class Jobs {
   /** Runs the order. Where it hangs after a cancellation or the stop, it is left behind. */
   #outcomeOf(live: Live, order: JobOrder): Promise<Outcome> {
     const { log } = this.#parts;
-    const running = order.run(contextOf(live, this.#parts.catalog, () => this.#beat())).then(
+    const running = order.run(contextOf(live, this.#parts, () => this.#beat())).then(
       (result): Outcome => ({ result, fault: undefined, left: false }),
       (thrown: unknown): Outcome => {
         const fault = toFault(thrown);

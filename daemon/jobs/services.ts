@@ -48,6 +48,8 @@ export interface Services {
   readonly rates: { readonly read: Rate; readonly write: Rate };
   /** Who can make a snapshot of what. */
   readonly snapshots: SnapshotMakers;
+  /** Whether the last snapshot of a volume in use stays, where the next one can be compared with it. */
+  readonly keepSnapshots: boolean;
   /** What is run around the making of a snapshot. */
   readonly hooks: HookSettings;
   /** Volumes and snapshots whose backup is being recorded: the catalog does not say so yet. */

@@ -28,10 +28,11 @@ export interface LeftoverParts {
 
 /** What a daemon that was killed left on this host; needs no repository. */
 export async function cleanUpAfterEarlier(parts: LeftoverParts): Promise<void> {
-  const { catalog, stateDirectory, hooks, viewDirectory, log } = parts;
+  const { catalog, stateDirectory, hooks, snapshots, viewDirectory, log } = parts;
   await dropStaleHints(stateDirectory);
   for (const line of await thawAfterCrash(catalog, hooks)) log.warn(line);
   for (const line of await inheritAttachments(parts)) log.warn(line);
+  for (const line of await snapshots.recover()) log.warn(line);
   for (const line of await recoverSnapshots(parts)) log.warn(line);
   for (const line of await recoverJobs({ ...parts, clock: systemClock })) log.warn(line);
   for (const { mount, why } of await unmountAll({ catalog }))

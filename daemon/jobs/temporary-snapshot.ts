@@ -16,10 +16,11 @@ import type { JobContext } from './job-order.ts';
 import type { Services } from './services.ts';
 import { hookSubjectOf, takeSnapshot } from './take-snapshot.ts';
 
-type Parts = Pick<Services, 'catalog' | 'hooks' | 'native' | 'snapshots'>;
+type Parts = Pick<Services, 'catalog' | 'hooks' | 'keepSnapshots' | 'native' | 'snapshots'>;
 type Context = Pick<JobContext, 'id' | 'journalTemporary' | 'signal' | 'temporaryPath'>;
 
 export interface TemporarySnapshot {
+  readonly temporary: PlacedSnapshot & { readonly id: string };
   readonly source: Source;
   readonly snapshot: ReadableSnapshot;
   readonly evidence: Evidence;
@@ -36,7 +37,8 @@ export async function reopenTemporary(
   if (placed === undefined) return undefined;
   if (temp_snapshot_id !== null && evidence !== null) {
     const opened = await openPlaced(services, placed).catch(() => undefined);
-    if (opened !== undefined) return { ...opened, evidence, consistency };
+    const temporary = { ...placed, id: temp_snapshot_id };
+    if (opened !== undefined) return { ...opened, temporary, evidence, consistency };
   }
   await placed.maker.remove(placed.place);
   return undefined;
@@ -61,16 +63,22 @@ export async function openTemporary(
     const taken = await takeSnapshot(services, context, { ...placed, source: original, subject });
     if (typeof taken === 'string') return taken;
     const used_by = [...original.usedBy];
-    const evidence: Evidence = { read_from: 'temporary-snapshot', used_by, hooks: [...taken.runs] };
-    const consistency = consistencyOf(evidence, 'a temporary snapshot');
     const opened = await openPlaced(services, placed);
+    const made_from = services.keepSnapshots ? opened.snapshot.comparable?.mark : undefined;
+    const evidence: Evidence = {
+      read_from: 'temporary-snapshot',
+      used_by,
+      hooks: [...taken.runs],
+      ...(made_from === undefined ? {} : { made_from }),
+    };
+    const consistency = consistencyOf(evidence, 'a temporary snapshot');
     try {
       await noteSnapshot(services, backup.id, { temp_snapshot_id: id, consistency, evidence });
     } catch (thrown) {
       await opened.source.close();
       throw thrown;
     }
-    return { ...opened, evidence, consistency };
+    return { ...opened, temporary: { ...placed, id }, evidence, consistency };
   } catch (thrown) {
     await maker.remove(place);
     throw thrown;

@@ -25,12 +25,9 @@ export interface Hints {
   readonly onOutcome: (outcome: HintOutcome) => void;
 }
 
-export type HintUse =
-  | 'used'
-  | 'mismatch, read everything'
-  | 'parent unreadable, read everything'
-  | 'parent incomplete, read everything'
-  | 'not possible in this repository, read everything';
+export type HintUse = 'used' | NoUse;
+/** Why they were not: "mismatch", "parent unreadable". */
+export type NoUse = `${string}, read everything`;
 
 export interface HintOutcome {
   readonly hints: HintUse;

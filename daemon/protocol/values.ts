@@ -99,6 +99,13 @@ export interface EvidenceValue {
   hooks: { hook: string; exit_status: number | null; timed_out: boolean; milliseconds: number }[];
   /** Why a source in use was read without a snapshot. */
   no_snapshot?: string | undefined;
+  /** The snapshot that was read, where a later one can be compared with it; ids are those of LVM. */
+  made_from?:
+    | (Record<'kind' | 'group' | 'pool' | 'origin' | 'snapshot', string> &
+        Record<'thin_id' | 'transaction', number>)
+    | undefined;
+  /** What came of hints on what changed since the parent, and how much was not read for them; absent: there were none. */
+  hints?: { use: string; kept_bytes: number; compared_blocks: number } | undefined;
   /** What could not be read, and is zeros in the backup; `exact` is false where the ranges hold bytes that were read, too. */
   unreadable?: { ranges: { offset: number; length: number }[]; bytes: number; exact: boolean } | undefined;
 }
@@ -116,6 +123,8 @@ export interface SnapshotValue {
   created_at: string;
   /** "reflink", "lvm": made by Basalt in this way, and removed by it; "operator": registered. */
   made_by: string;
+  /** Id of the backup that was made of it, where it stays only so that the next one can be compared with it; else null. */
+  kept_for_backup: string | null;
   consistency_evidence: EvidenceValue | null;
 }
 

@@ -32,8 +32,9 @@ const toolsFile = 'daemon/devices/connect/tools.ts';
 /** Starts the reader of file systems, a program of our own, with open files in place of words. */
 const readerFile = 'daemon/view/browse/process.ts';
 /** Starts programs by their full paths that go on as long as a device is attached, and ends them again. */
+const linesFile = 'daemon/devices/connect/tool-lines.ts';
 const lastingFile = 'daemon/devices/connect/bridge/lasting-process.ts';
-const startersOfPrograms: readonly string[] = [programFile, readerFile, toolsFile, lastingFile];
+const startersOfPrograms: readonly string[] = [programFile, readerFile, toolsFile, linesFile, lastingFile];
 const anywhere = (): boolean => true;
 
 const bans: readonly Ban[] = [

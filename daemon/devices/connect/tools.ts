@@ -41,7 +41,7 @@ export interface Tools {
   find(program: string): Promise<string | undefined>;
 }
 
-const environment = { PATH: programPath, LC_ALL: 'C' } as const;
+export const toolEnvironment = { PATH: programPath, LC_ALL: 'C' } as const;
 const defaultTimeoutMs = 60_000;
 const outputBytesMax = 1024 * KiB;
 /** What was told to end does so at once, unless a device holds it that does not answer: it can't be ended then. */
@@ -75,7 +75,7 @@ function start(path: string, words: readonly string[], options: ToolOptions): Pr
       {
         ...limits,
         maxBuffer: outputBytesMax,
-        env: environment,
+        env: toolEnvironment,
         ...(signal === undefined ? {} : { signal }),
       },
       (thrown, stdout, stderr) => {
@@ -106,7 +106,7 @@ async function startToTheEnd(
   try {
     const [out, error] = files.map(({ fd }) => fd);
     const stdio = ['ignore', out ?? 'ignore', error ?? 'ignore'] as const;
-    const child = spawn(path, words, { stdio: [...stdio], detached: true, env: environment });
+    const child = spawn(path, words, { stdio: [...stdio], detached: true, env: toolEnvironment });
     const status = await endOf(child, timeoutMs);
     const [stdout = '', stderr = ''] = await Promise.all(files.map(beginningOf));
     const timedOut = status === 'late';

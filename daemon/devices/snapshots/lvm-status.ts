@@ -2,6 +2,7 @@
  *  Source: Documentation/admin-guide/device-mapper/{snapshot,thin-provisioning}.rst (kernel); dmsetup(8). */
 
 import { mapIdOf, type VolumeIds } from '../connect/lvm/names.ts';
+import { ask, poolMapId } from '../connect/lvm/pool.ts';
 import type { Tools } from '../connect/tools.ts';
 
 export type RoomStatus =
@@ -11,15 +12,6 @@ export type RoomStatus =
   | { readonly room: 'unknown' };
 
 const unknown = { room: 'unknown' } as const;
-const askTimeoutMs = 10_000;
-
-async function statusOf(tools: Tools, mapId: string): Promise<readonly string[] | undefined> {
-  // A thin pool is not asked to write its metadata for our sake.
-  const words = ['status', '--noflush', '--uuid', mapId];
-  const ended = await tools.run('dmsetup', words, { timeoutMs: askTimeoutMs });
-  // Begin and length of the target come first; it has one.
-  return ended.status === 0 ? ended.stdout.trim().split(/\s+/).slice(2) : undefined;
-}
 
 const shareOf = (text = ''): number => {
   const [used = Number.NaN, total = Number.NaN] = text.split('/').map(Number);
@@ -47,11 +39,11 @@ export function readPool([target, first, metadata, data, , mode]: readonly strin
 }
 
 export async function thickStatus(tools: Tools, ids: VolumeIds): Promise<RoomStatus> {
-  const words = await statusOf(tools, mapIdOf(ids));
+  const words = await ask(tools, 'status', mapIdOf(ids));
   return words === undefined ? unknown : readThick(words);
 }
 
 export async function poolStatus(tools: Tools, ids: VolumeIds): Promise<RoomStatus> {
-  const words = await statusOf(tools, mapIdOf(ids, 'tpool'));
+  const words = await ask(tools, 'status', poolMapId(ids));
   return words === undefined ? unknown : readPool(words);
 }

@@ -8,13 +8,15 @@ import { promisify } from 'node:util';
 import { Fault } from '../../base/faults.ts';
 import { activate, change, deactivate, remove } from '../connect/lvm/commands.ts';
 import { deviceOf, volumeBehind } from '../connect/lvm/device.ts';
+import { releaseLeft } from '../connect/lvm/metadata-snapshot.ts';
 import { flawOf, formatVolumeUrl, parseVolumeUrl, type VolumeName, wordOf } from '../connect/lvm/names.ts';
 import { findVolume, type LogicalVolume } from '../connect/lvm/report.ts';
 import type { Tools } from '../connect/tools.ts';
 import type { Source } from '../device.ts';
 import { formatDeviceUrl } from '../device-url.ts';
 import { identityOf } from '../locate.ts';
-import { type LvmLimits, poolFlaw, roomFor } from './lvm-room.ts';
+import { type ChangesParts, changesBetween, markOf, orWhy } from './lvm-changes.ts';
+import { poolFlaw, roomFor } from './lvm-room.ts';
 import { lostFault, troubleOf, watchSnapshot } from './lvm-watch.ts';
 import {
   type PreparedSnapshot,
@@ -23,10 +25,7 @@ import {
   SnapshotRefused,
 } from './maker.ts';
 
-export interface LvmParts {
-  readonly tools: Tools;
-  readonly lvm: LvmLimits;
-}
+export type LvmParts = ChangesParts;
 
 const tag = 'basalt';
 const ourName = /^basalt-[0-9a-f]{32}$/;
@@ -41,9 +40,11 @@ export const lvmSnapshots = (parts: LvmParts): SnapshotMaker => ({
   isPlace,
   urlOf: (place) => place,
   placeIn: (url) => url,
-  prepare: (source, place) => sayWhy(() => prepare(parts, source, place)),
-  open: (place) => sayWhy(() => open(parts, place)),
+  prepare: (source, place) => orWhy(() => prepare(parts, source, place)),
+  open: (place) => orWhy(() => open(parts, place)),
   remove: (place) => remove(parts.tools, ours(place), isOurs),
+  burden: (place) => burdenOf(parts, ours(place)),
+  recover: () => releaseLeft(parts),
 });
 
 function isPlace(text: string): boolean {
@@ -65,16 +66,6 @@ const statOf = promisify(fstat);
 async function originOf({ fd }: Source): Promise<Awaited<ReturnType<typeof volumeBehind>>> {
   const identity = identityOf(await statOf(fd, { bigint: true }));
   return identity.kind === 'block' ? volumeBehind(identity.number) : undefined;
-}
-
-/** Where LVM can't do it, or is not there, the source is read without a snapshot. */
-async function sayWhy<T>(work: () => Promise<T | string>): Promise<T | string> {
-  try {
-    return await work();
-  } catch (thrown) {
-    if (thrown instanceof Fault) return thrown.message;
-    throw thrown;
-  }
 }
 
 async function prepare(parts: LvmParts, source: Source, place: string): Promise<PreparedSnapshot | string> {
@@ -105,6 +96,15 @@ async function formOf({ tools, lvm }: LvmParts, origin: LogicalVolume): Promise<
   const pool = await poolOf(tools, origin);
   if (pool === undefined) return 'its thin pool can not be found';
   return poolFlaw(pool, lvm) ?? ['--setactivationskip', 'y'];
+}
+
+/** A thick one takes part in every write to its volume; a thin one keeps what the volume has changed since from being free again. */
+async function burdenOf({ tools, lvm }: LvmParts, name: VolumeName): Promise<string | undefined> {
+  const found = await findVolume(tools, name);
+  if (found === undefined || found.unusable !== undefined) return 'it is gone';
+  if (found.kind === 'thick') return 'every write to its volume waits for it';
+  const pool = await poolOf(tools, found);
+  return pool === undefined ? 'its thin pool can not be found' : poolFlaw(pool, lvm);
 }
 
 const poolOf = (tools: Tools, { group, pool }: LogicalVolume): Promise<LogicalVolume | undefined> =>
@@ -152,7 +152,13 @@ async function open(parts: LvmParts, place: string): Promise<ReadableSnapshot | 
   if (device === undefined) return 'its device is not there';
   const pool = active.kind === 'thin' ? await poolOf(tools, active) : undefined;
   const watched = { snapshot: active, pool };
+  const mark = markOf(active);
   return {
+    comparable: mark && {
+      mark,
+      changesSince: (earlier, order) =>
+        orWhy(() => changesBetween(parts, earlier, active, order), order.signal),
+    },
     url: formatDeviceUrl('block', device),
     watch: (lost) => watchSnapshot(parts, watched, lost),
     trouble: async () => {

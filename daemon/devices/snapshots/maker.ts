@@ -9,9 +9,22 @@
  *  Types only. Knows nothing of backups and hooks. */
 
 import type { Fault } from '../../base/faults.ts';
+import type { ChangedExtents } from '../changed-extents.ts';
 import type { Source } from '../device.ts';
 
 export type SnapshotKind = 'reflink' | 'lvm';
+
+/** What a snapshot is, for ever and nowhere else: kept with the backup that was made from it, so that a later one can be compared
+ *  with it. Ids are those of LVM. */
+export interface SnapshotMark {
+  readonly kind: string;
+  readonly group: string;
+  readonly pool: string;
+  readonly origin: string;
+  readonly snapshot: string;
+  readonly thin_id: number;
+  readonly transaction: number;
+}
 
 export interface SnapshotMaker {
   readonly kind: SnapshotKind;
@@ -28,6 +41,10 @@ export interface SnapshotMaker {
   open(place: string): Promise<ReadableSnapshot | string>;
   /** One that is gone is fine. */
   remove(place: string): Promise<void>;
+  /** Why a snapshot that nobody reads should not stay; undefined: it is no burden. Absent: none ever is. */
+  burden?(place: string): Promise<string | undefined>;
+  /** Puts right what a daemon that was killed has left beside its snapshots. Gives a sentence for each thing that it did. */
+  recover?(): Promise<string[]>;
 }
 
 export interface PreparedSnapshot {
@@ -48,6 +65,18 @@ export interface ReadableSnapshot {
   trouble(): Promise<Fault | undefined>;
   /** It is not read any more, and stays. */
   release(): Promise<void>;
+  /** Absent where it can't be compared with others. */
+  readonly comparable?: ComparableSnapshot | undefined;
+}
+
+export interface ComparableSnapshot {
+  readonly mark: SnapshotMark;
+  /** What differs between the earlier one, which the mark names, and this one; or the clause that says why nobody can say. `spool`: a
+   *  free name for a file, which is there until the answer is closed. */
+  changesSince(
+    earlier: SnapshotMark,
+    order: { readonly spool: string; readonly signal: AbortSignal },
+  ): Promise<ChangedExtents | string>;
 }
 
 /** It turned out only in the making that there can be no snapshot; the message is the clause that says why. */

@@ -2,6 +2,7 @@
  *  is killed meanwhile, and what is made in the end is found and removed. */
 
 import { expect, onTestFinished, test } from 'vitest';
+import { systemLines } from '../../../daemon/devices/connect/tool-lines.ts';
 import { systemTools } from '../../../daemon/devices/connect/tools.ts';
 import { lvmSnapshots } from '../../../daemon/devices/snapshots/lvm.ts';
 import { openSource } from '../../../daemon/devices/source.ts';
@@ -43,7 +44,12 @@ test('what an lvcreate makes that nobody waits for any more is not gone before i
   const hurried: typeof systemTools.output = (program, words, options) =>
     systemTools.output(program, words, { ...options, ...(program === 'lvcreate' ? { timeoutMs: 500 } : {}) });
   const tools = { ...systemTools, output: hurried };
-  const maker = lvmSnapshots({ tools, lvm: { snapshotPercent: 100, poolPercentMax: 90 } });
+  const maker = lvmSnapshots({
+    tools,
+    lines: systemLines,
+    lvm: { snapshotPercent: 100, poolPercentMax: 90 },
+    notesFolder: folderForTest(),
+  });
   const place = (await maker.placeFor(source, '00000000-0000-4000-8000-000000000001')) ?? '';
   const prepared = await maker.prepare(source, place);
   await source.close();

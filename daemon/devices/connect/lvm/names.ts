@@ -15,6 +15,9 @@ export interface VolumeIds {
   readonly volumeId: string;
 }
 
+export const isVolumeId = (text: string): boolean =>
+  /^[A-Za-z0-9]{6}(-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}$/.test(text);
+
 const nameLengthMax = 127;
 const letters = /^[A-Za-z0-9_.+][A-Za-z0-9_.+-]*$/;
 const reserved =

@@ -7,7 +7,7 @@ import { Fault } from '../../../base/faults.ts';
 import { volumeBytesMax } from '../../../base/limits.ts';
 import { remedyIn } from '../remedies.ts';
 import type { Tools } from '../tools.ts';
-import { flawOf, type VolumeIds, type VolumeName } from './names.ts';
+import { flawOf, isVolumeId, type VolumeIds, type VolumeName } from './names.ts';
 
 export interface LogicalVolume extends VolumeName, VolumeIds {
   readonly kind: 'thick' | 'thin';
@@ -18,7 +18,9 @@ export interface LogicalVolume extends VolumeName, VolumeIds {
   /** What it takes of its group, in extents; of a thick snapshot the room for changes. */
   readonly extents: number;
   readonly origin: string | null;
+  readonly originId: string | null;
   readonly pool: string | null;
+  readonly poolId: string | null;
   readonly tags: readonly string[];
   /** "253:3" while it is active. */
   readonly number: string | null;
@@ -28,6 +30,9 @@ export interface LogicalVolume extends VolumeName, VolumeIds {
   readonly metadataPercent: number | null;
   /** Of a thin volume, in its pool; null where it has none. */
   readonly thinId: number | null;
+  /** Of the pool, when the thin volume was made; null for others. */
+  readonly transaction: number | null;
+  readonly readOnly: boolean;
   readonly extentBytes: number;
   /** Extents of the group that are free. */
   readonly freeExtents: number;
@@ -40,6 +45,7 @@ const onlyAsk = `${noGuests} global/metadata_read_only=1`;
 const fields = [
   'vg_name,vg_uuid,lv_name,lv_uuid,lv_layout,lv_role,lv_size,origin,origin_size,pool_lv,lv_tags,lv_kernel_major,lv_kernel_minor',
   'lv_device_open,data_percent,metadata_percent,thin_id,lv_snapshot_invalid,lv_health_status,vg_extent_size,vg_free_count',
+  'origin_uuid,pool_lv_uuid,transaction_id,lv_permissions',
 ].join(',');
 
 const reportShape = z.object({
@@ -55,6 +61,18 @@ export async function findVolume(tools: Tools, name: VolumeName): Promise<Logica
   const flaw = flawOf(name);
   if (flaw !== undefined) throw new Fault('INVALID_ARGUMENT', `Cannot ask LVM for a volume: ${flaw}`);
   const [found] = await askFor(tools, name.group, ['--select', `lv_name="${name.volume}"`]);
+  return found;
+}
+
+/** The same by the uuid that LVM gave it, whatever it is called by now. `volumeId`: as LVM prints it. */
+export async function findVolumeById(
+  tools: Tools,
+  group: string,
+  volumeId: string,
+): Promise<LogicalVolume | undefined> {
+  if (!isVolumeId(volumeId))
+    throw new Fault('INVALID_ARGUMENT', 'Cannot ask LVM for a volume: this is no uuid');
+  const [found] = await askFor(tools, group, ['--select', `lv_uuid="${volumeId}"`]);
   return found;
 }
 
@@ -143,6 +161,10 @@ function readVolume(row: Readonly<Record<string, string>>): LogicalVolume {
     dataPercent: percent('data_percent'),
     metadataPercent: percent('metadata_percent'),
     thinId: text('thin_id') === '' ? null : count('thin_id'),
+    originId: text('origin_uuid') === '' ? null : text('origin_uuid'),
+    poolId: text('pool_lv_uuid') === '' ? null : text('pool_lv_uuid'),
+    transaction: thin && text('thin_id') !== '' ? count('transaction_id') : null,
+    readOnly: text('lv_permissions').startsWith('read-only'),
     extentBytes,
     freeExtents: count('vg_free_count'),
   };

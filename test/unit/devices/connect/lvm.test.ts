@@ -87,6 +87,10 @@ const row = {
   lv_health_status: '',
   vg_extent_size: String(4 * MiB),
   vg_free_count: '100',
+  origin_uuid: '',
+  pool_lv_uuid: '',
+  transaction_id: '',
+  lv_permissions: 'writeable',
 };
 
 type Run = Awaited<ReturnType<Tools['run']>>;

@@ -1,0 +1,54 @@
+/** Asks the snapshot that is read what has changed since the one that the parent was made from, where both can be compared.
+ *  Promises: where they can't, the reason is in the log, in the evidence and in the result, and everything is read. A backup whose
+ *  parent names no snapshot has no hints, and nothing is told of them. */
+
+import type { BackupRecord } from '../catalog/records.ts';
+import type { ReadableSnapshot } from '../devices/snapshots/maker.ts';
+import type { Hints } from '../pipeline/kept.ts';
+import type { Repository } from '../repository/repository.ts';
+import { type HintsTold, parentFor, spoolFor } from './hints.ts';
+import type { JobContext } from './job-order.ts';
+import type { Services } from './services.ts';
+
+export interface SnapshotHints {
+  readonly hints: Hints | undefined;
+  drop(): Promise<void>;
+}
+
+export interface SnapshotHintsOrder {
+  readonly backup: BackupRecord;
+  readonly snapshot: ReadableSnapshot | undefined;
+  readonly repository: Repository;
+  readonly told: HintsTold;
+}
+
+const none: SnapshotHints = { hints: undefined, drop: () => Promise.resolve() };
+
+export async function snapshotHints(
+  { stateDirectory }: Pick<Services, 'stateDirectory'>,
+  context: Pick<JobContext, 'doing' | 'log' | 'signal'>,
+  { backup, snapshot, repository, told }: SnapshotHintsOrder,
+): Promise<SnapshotHints> {
+  const comparable = snapshot?.comparable;
+  if (comparable === undefined || backup.parent_id === null) return none;
+  const parent = await parentFor(repository, backup.parent_id);
+  const earlier = typeof parent === 'string' ? undefined : parent.evidence?.made_from;
+  if (typeof parent === 'string' || earlier === undefined) return none;
+  context.doing('comparing snapshots');
+  const order = { spool: spoolFor(stateDirectory), signal: context.signal };
+  const changed = await comparable.changesSince(earlier, order);
+  context.doing('starting');
+  if (typeof changed === 'string') {
+    context.log(`No hints on what has changed: ${changed}; everything is read`);
+    told.unused(`${changed}, read everything`);
+    return none;
+  }
+  const onOutcome: Hints['onOutcome'] = (outcome) => {
+    const { hints, keptBytes, comparedBlocks } = outcome;
+    context.log(
+      `Hints of the snapshot: ${hints}; ${keptBytes} bytes not read, ${comparedBlocks} blocks compared`,
+    );
+    told.tell(outcome);
+  };
+  return { hints: { parent, changed, onOutcome }, drop: () => changed.close() };
+}

@@ -26,17 +26,33 @@ export class Turns {
   }
 }
 
+async function unlessCalledOff(ready: Promise<void>, signal: AbortSignal): Promise<void> {
+  let abort: () => void = () => undefined;
+  const calledOff = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+  });
+  try {
+    await Promise.race([ready, calledOff]);
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 /** Turns of many things: those of one key follow one another, those of different keys have nothing to do with each other. */
 export class KeyedTurns {
   readonly #queues = new Map<string, { readonly turns: Turns; waiting: number }>();
 
-  async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+  /** Called off while it waits, it rejects at once with the reason, and its task never runs; the others keep their order. */
+  async run<T>(key: string, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const queue = this.#queues.get(key) ?? { turns: new Turns(), waiting: 0 };
     this.#queues.set(key, queue);
     queue.waiting += 1;
     const turn = queue.turns.take();
     try {
-      await turn.ready;
+      await (signal === undefined ? turn.ready : unlessCalledOff(turn.ready, signal));
       return await task();
     } finally {
       turn.done();

@@ -25,10 +25,7 @@ export class HostLocks {
   }
 
   alone<T>(key: string, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
-    return this.#turns.run(key, async () => {
-      signal.throwIfAborted();
-      return this.#locked(key, signal, task);
-    });
+    return this.#turns.run(key, () => this.#locked(key, signal, task), signal);
   }
 
   async #locked<T>(key: string, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
@@ -37,7 +34,10 @@ export class HostLocks {
     const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
     const file = await open(join(this.#folder, `${name}.lock`), 'a', 0o600);
     try {
-      while (!this.#native.tryLock(file.fd)) await wait(askEveryMs, undefined, { signal });
+      while (!this.#native.tryLock(file.fd)) {
+        await wait(askEveryMs, undefined, { signal }).catch(() => undefined);
+        signal.throwIfAborted();
+      }
       return await task();
     } finally {
       await file.close();

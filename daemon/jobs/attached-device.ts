@@ -34,25 +34,22 @@ export async function attachFor(services: Parts, context: Context, order: Attach
   const { location, access, volume } = order;
   const { id, signal } = context;
   context.doing(`attaching ${location.url}`);
+  const hold = await services.attachments.acquire({
+    location,
+    access,
+    user: { kind: 'job', id },
+    wanted: volume?.identity ?? null,
+    signal,
+    note: (what) => context.doing(`attaching: ${what}`),
+  });
   try {
-    const hold = await services.attachments.acquire({
-      location,
-      access,
-      user: { kind: 'job', id },
-      wanted: volume?.identity ?? null,
-      signal,
-      note: (what) => context.doing(`attaching: ${what}`),
-    });
-    try {
-      if (volume !== undefined) await pinIdentity(services, volume.id, hold);
-      return hold;
-    } catch (thrown) {
-      await hold.release();
-      throw thrown;
-    }
-  } finally {
-    context.doing('starting');
+    if (volume !== undefined) await pinIdentity(services, volume.id, hold);
+  } catch (thrown) {
+    await hold.release();
+    throw thrown;
   }
+  context.doing('starting');
+  return hold;
 }
 
 /** Remembers what the volume is, for ever. What it is known by may only become more. */

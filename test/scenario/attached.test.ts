@@ -166,6 +166,10 @@ test('a restore that is refused before it writes leaves the volume as it was; on
   const away = async () => {
     await target.kill();
     await daemon.failed(daemon.call('backup.restore', order), 'ATTACH_FAILED');
+    const attach = await daemon.basaltctl('device', 'attach', 'till', '--wait');
+    expect(attach).toMatchObject({ status: 74, stdout: '', stderr: expect.stringMatching(/^attaching/) });
+    // What comes after the attaching has not begun.
+    expect(attach.stderr).not.toMatch(/^starting$/m);
     expect(await daemon.call('backup.show', { backup })).toMatchObject({ status: 'available' });
     return till();
   };

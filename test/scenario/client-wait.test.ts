@@ -114,6 +114,22 @@ test('what a failed job knows besides goes with its fault: nothing of it is on s
   }
 });
 
+test('device list says what is waited for, where something is', async () => {
+  const device = { id: 'x', url: 'nbd://x/y', status: 'attaching', device: null, waiting_for: null };
+  await fake({ 'device.list': (reply) => reply.result({ devices: [device] }) });
+  expect((await basaltctl('device', 'list')).stdout).not.toContain('Waiting');
+  const waiting_for = 'the map: 1 of 2 paths';
+  await fake({ 'device.list': (reply) => reply.result({ devices: [{ ...device, waiting_for }] }) });
+  expect((await basaltctl('device', 'list')).stdout).toContain(waiting_for);
+});
+
+test('device attach: a path of the folder where one is, is that file, as it is everywhere', async () => {
+  await fake({ 'device.attach': startJob });
+  const cwd = aFolder();
+  expect((await runClient(['device', 'attach', './disk.img'], { cwd, env: env() })).status).toBe(0);
+  expect(paramsOf('device.attach')).toMatchObject({ location: `${cwd}/disk.img` });
+});
+
 test('job watch shows the job as job show does, also one that failed', async () => {
   const job = aJob({ status: 'failed', fault: aFault('STORAGE_FULL'), result: { left: 1 } });
   await fake({ 'job.watch': (reply) => reply.result(job) });

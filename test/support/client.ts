@@ -71,8 +71,12 @@ export function clientOnFakeDaemon() {
   const env = () => ({ BASALT_SOCKET: daemon?.socketPath ?? '/nonexistent/basaltd.sock' });
   return {
     env,
-    fake: async (answers: Readonly<Record<string, Answer>>): Promise<FakeDaemon> =>
-      (daemon = await startFakeDaemon(answers)),
+    /** In the place of an earlier one. */
+    fake: async (answers: Readonly<Record<string, Answer>>): Promise<FakeDaemon> => {
+      await daemon?.stop();
+      daemon = await startFakeDaemon(answers);
+      return daemon;
+    },
     basaltctl: (...words: string[]) => runClient(words, { env: env() }),
     /** What the first call of `method` was given. */
     paramsOf: (method: string): unknown => daemon?.calls.find((call) => call.method === method)?.params,

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { readLocation } from '../../connection-info.ts';
+import { toLocation } from '../../location.ts';
 import { defined } from '../../session.ts';
 import { inSession, verb } from '../../verb.ts';
 
@@ -30,7 +31,7 @@ export function addDeviceAttach(noun: Command): void {
     .option('--wait', 'wait until it is there, and say what is waited for')
     .action(
       inSession(async (session, { readOnly, wait }: Options, text: string) => {
-        const given = await readLocation(text);
+        const given = await readLocation(toLocation(text));
         const isVolume = given.url !== undefined && !/[:/]/.test(given.url);
         const started = await session.call('device.attach', {
           ...defined({

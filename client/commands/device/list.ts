@@ -17,7 +17,9 @@ export function addDeviceList(noun: Command): void {
     .action(
       inSession(async (session, { stale }: { stale?: boolean }) => {
         const { devices } = await session.call('device.list', defined({ stale }));
-        const initial = ['id', 'url', 'status', 'device', 'size_bytes', 'names', 'users'];
+        const isWaiting = devices.some(({ waiting_for }) => waiting_for !== null);
+        const waiting = isWaiting ? ['waiting_for'] : [];
+        const initial = ['id', 'url', 'status', ...waiting, 'device', 'size_bytes', 'names', 'users'];
         await session.list(devices, { titles: deviceTitles, initial });
         if (devices.length === 0) session.note(stale ? 'Nothing is left over.' : 'Nothing is attached.');
       }),

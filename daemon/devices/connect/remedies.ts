@@ -31,7 +31,12 @@ const said: readonly (readonly [RegExp, string])[] = [
   [/thin(-pool)?: Required device-mapper target/i, loading('dm_thin_pool')],
   [/snapshot(-origin)?: Required device-mapper target/i, loading('dm_snapshot')],
   [/modprobe fuse|\/dev\/fuse: No such/i, loading('fuse')],
-  [/unknown filesystem type '(nfs4?)'/i, loading('nfs')],
+  [/unknown filesystem type 'nfs4?'|mount\.nfs4?: No such device/i, loading('nfs')],
+  [
+    /unable to open config file/i,
+    'Write /etc/ceph/ceph.conf, or name the monitors in the URL: ?mons=HOST:PORT',
+  ],
+  [/Volume group "[^"]*" not found/, 'List the volume groups of this host with: vgs'],
 ];
 
 export const remedyIn = (text: string): string | undefined => said.find(([cause]) => cause.test(text))?.[1];

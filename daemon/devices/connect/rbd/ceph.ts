@@ -9,6 +9,7 @@ import { Fault } from '../../../base/faults.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
 import { volumeBytesMax } from '../../../base/limits.ts';
 import type { ConnectContext } from '../connector.ts';
+import { remedyIn } from '../remedies.ts';
 import type { ToolRun } from '../tools.ts';
 import { attachDenied, attachFailed } from '../trouble.ts';
 import { adminUser, confOf, type RbdImage } from './address.ts';
@@ -106,7 +107,7 @@ function failure(what: string, run: ToolRun): Fault {
   const denied = run.status === accessDenied || /permission denied|not permitted|EACCES/i.test(run.stderr);
   if (denied || (run.status === notPermitted && /auth|keyring/i.test(run.stderr)))
     return attachDenied(what, `the cluster refuses the user: ${said}`);
-  return attachFailed(what, said);
+  return attachFailed(what, said, undefined, remedyIn(said));
 }
 
 type Context = Pick<ConnectContext, 'tools' | 'signal' | 'folder'>;

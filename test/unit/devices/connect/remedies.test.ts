@@ -25,6 +25,8 @@ test.each([
   ['  thin: Required device-mapper target(s) not detected in your kernel.', 'modprobe dm_thin_pool'],
   ["fuse: device not found, try 'modprobe fuse' first", 'modprobe fuse'],
   ["mount: /x: unknown filesystem type 'nfs4'.", 'modprobe nfs'],
+  ['mount.nfs: No such device', 'modprobe nfs'],
+  ['  Volume group "nogroup" not found\n  Cannot process volume group nogroup', 'vgs'],
 ])('%j', (said, command) => {
   expect(remedyIn(said)).toMatch(new RegExp(`: ${command}$`));
 });

@@ -59,8 +59,13 @@ export function contextOf(live: Live, parts: ContextParts, alive: () => void): J
       live.account = account;
     },
     journalTemporary: (path, more) => {
+      const { temporary_path: before } = live.record;
       live.record = { ...live.record, temporary_path: path };
-      return record(more);
+      return record(more).catch((thrown: unknown) => {
+        // What nobody else has recorded is still this job's to remove.
+        live.record = { ...live.record, temporary_path: path ?? before };
+        throw thrown;
+      });
     },
     log: (what) => parts.log.info({ job: live.record.id }, what),
     commit: () => live.commit(),

@@ -122,3 +122,27 @@ test('until its end is durable a job is told as one that runs', async () => {
   const { record, phase } = await jobs.watch(id, () => undefined, new AbortController().signal);
   expect([record.status, phase]).toEqual(['done', 'done']);
 });
+
+test('what a job could not hand over is still its own to remove', async () => {
+  const removed: string[] = [];
+  let refuse = false;
+  const commit: Catalog['commit'] = (change) => (refuse ? planted() : catalog.commit(change));
+  const jobs = new Jobs({
+    catalog: { ...catalog, commit },
+    clock: { now: () => 0 },
+    log: pino({ level: 'silent' }),
+    removeTemporary: async (path) => void removed.push(path),
+  });
+  const { id } = await jobs.submit(
+    order(async ({ journalTemporary }) => {
+      await journalTemporary('/made');
+      refuse = true;
+      await expect(journalTemporary(null)).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+      refuse = false;
+      return {};
+    }),
+  );
+  await jobs.watch(id, () => undefined, new AbortController().signal);
+  expect(removed).toEqual(['/made']);
+  expect(catalog.get('jobs', id)).toMatchObject({ status: 'done', temporary_path: null });
+});

@@ -1,6 +1,7 @@
-/** Changed extents that go with an incremental backup: handed over by a caller, checked, and kept in a file while the job waits; or asked
- *  of a snapshot. What came of them is in the evidence and in the result of the job. Promises: the extents start from the very parent of the backup; a job that waits holds no memory for them;
- *  the file goes with the job, or with the next start of the daemon. Knows nothing of how they are used. */
+/** Changed extents that go with an incremental backup: handed over by a caller, checked, and kept in a file while the job waits; or
+ *  asked of a snapshot. What came of them is in the evidence and in the result of the job.
+ *  Promises: the extents start from the very parent of the backup; a job that waits holds no memory for them; the file goes with the
+ *  job, or with the next start of the daemon. Knows nothing of how they are used. */
 
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -83,6 +84,10 @@ export async function parentFor(repository: Repository, parentId: string): Promi
     return 'parent unreadable, read everything';
   }
 }
+
+/** The words of a program may be part of a reason; a manifest takes a text of so many with what follows it. */
+const reasonLengthMax = 500;
+export const noUse = (why: string): NoUse => `${why.slice(0, reasonLengthMax)}, read everything`;
 
 /** What came of the hints of one backup. */
 export class HintsTold {

@@ -1,5 +1,6 @@
 /** Tries again to remove what could not be removed when its time was over: what jobs had made for themselves, snapshots that were half
- *  made or half removed, snapshots that only the next backup could have used. So a command that outlasts everybody's patience leaves nothing behind for longer than it takes itself.
+ *  made or half removed, snapshots that only the next backup could have used. So a command that outlasts everybody's patience leaves
+ *  nothing behind for longer than it takes itself.
  *  Promises: what somebody is working on is left alone; one round at a time; what was done is in the log, what fails is tried again. */
 
 import { setTimeout as wait } from 'node:timers/promises';

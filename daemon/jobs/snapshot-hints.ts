@@ -6,7 +6,7 @@ import type { BackupRecord } from '../catalog/records.ts';
 import type { ReadableSnapshot } from '../devices/snapshots/maker.ts';
 import type { Hints } from '../pipeline/kept.ts';
 import type { Repository } from '../repository/repository.ts';
-import { type HintsTold, parentFor, spoolFor } from './hints.ts';
+import { type HintsTold, noUse, parentFor, spoolFor } from './hints.ts';
 import type { JobContext } from './job-order.ts';
 import type { Services } from './services.ts';
 
@@ -40,7 +40,7 @@ export async function snapshotHints(
   context.doing('starting');
   if (typeof changed === 'string') {
     context.log(`No hints on what has changed: ${changed}; everything is read`);
-    told.unused(`${changed}, read everything`);
+    told.unused(noUse(changed));
     return none;
   }
   const onOutcome: Hints['onOutcome'] = (outcome) => {

@@ -3,7 +3,7 @@
  *  Promises: ranges ascend, do not touch what is behind the end, and come in bounded memory, from the start at each call.
  *  They are hints: who uses them compares a sample. Knows nothing of backups. */
 
-import { mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { assert } from '../base/assert.ts';
 import { errnoOf, Fault } from '../base/faults.ts';
@@ -55,40 +55,50 @@ export async function spoolExtents(path: string, pairs: readonly ExtentPair[]): 
     await writeFile(path, bytes, { mode: 0o600 });
   } catch (thrown) {
     await rm(path, { force: true }).catch(() => undefined);
-    const why = errnoOf(thrown) ?? String(thrown);
-    throw new Fault('STORAGE_FAILED', `Cannot keep the changed extents in "${path}": ${why}`, {
-      cause: thrown,
-    });
+    throw notKept(path, thrown);
   }
 }
+
+const notKept = (path: string, thrown: unknown): Fault =>
+  new Fault(
+    'STORAGE_FAILED',
+    `Cannot keep the changed extents in "${path}": ${errnoOf(thrown) ?? String(thrown)}`,
+    { cause: thrown },
+  );
 
 /** A file of more is not worth what it saves: TOOL_FAILED. */
 const spooledMax = 8 * 1024 * 1024;
 
 /** The same of ranges that come one by one, in bounded memory. */
 export async function spoolRanges(path: string, ranges: AsyncIterable<ChangedRange>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, 'wx', 0o600);
   try {
-    const bytes = Buffer.alloc(stepBytes);
-    let [filled, count] = [0, 0];
-    for await (const { offset, length } of ranges) {
-      count += 1;
-      if (count > spooledMax) throw new Fault('TOOL_FAILED', `More than ${spooledMax} ranges have changed`);
-      bytes.writeDoubleLE(offset, filled);
-      bytes.writeDoubleLE(length, filled + 8);
-      filled += pairBytes;
-      if (filled < stepBytes) continue;
-      await file.writeFile(bytes);
-      filled = 0;
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await writeRanges(file, ranges);
+    } finally {
+      await file.close();
     }
-    await file.writeFile(bytes.subarray(0, filled));
   } catch (thrown) {
     await rm(path, { force: true }).catch(() => undefined);
-    throw thrown;
-  } finally {
-    await file.close();
+    throw errnoOf(thrown) === undefined || thrown instanceof Fault ? thrown : notKept(path, thrown);
   }
+}
+
+async function writeRanges(file: FileHandle, ranges: AsyncIterable<ChangedRange>): Promise<void> {
+  const bytes = Buffer.alloc(stepBytes);
+  let [filled, count] = [0, 0];
+  for await (const { offset, length } of ranges) {
+    count += 1;
+    if (count > spooledMax) throw new Fault('TOOL_FAILED', `More than ${spooledMax} ranges have changed`);
+    bytes.writeDoubleLE(offset, filled);
+    bytes.writeDoubleLE(length, filled + 8);
+    filled += pairBytes;
+    if (filled < stepBytes) continue;
+    await file.writeFile(bytes);
+    filled = 0;
+  }
+  await file.writeFile(bytes.subarray(0, filled));
 }
 
 /** What `spoolExtents` or `spoolRanges` kept; `close` removes it. */
@@ -110,4 +120,18 @@ export function spooledExtents(path: string): ChangedExtents {
     }
   }
   return { ranges, close: () => rm(path, { force: true }) };
+}
+
+/** What was kept, unless `flaw` says why it is no answer; then, and where it throws, the file does not stay. */
+export async function spooledUnless(
+  path: string,
+  flaw: () => Promise<string | undefined>,
+): Promise<ChangedExtents | string> {
+  let why: string | undefined = 'nobody knows yet';
+  try {
+    why = await flaw();
+    return why ?? spooledExtents(path);
+  } finally {
+    if (why !== undefined) await rm(path, { force: true });
+  }
 }

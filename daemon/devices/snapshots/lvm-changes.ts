@@ -6,10 +6,9 @@
  *  anything does not fit, the answer is a clause that says what; the metadata is held only while it is compared.
  *  Source: thin_delta(8), lvmthin(7). */
 
-import { rm } from 'node:fs/promises';
 import { MiB } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
-import { type ChangedExtents, spooledExtents, spoolRanges } from '../changed-extents.ts';
+import { type ChangedExtents, spooledUnless, spoolRanges } from '../changed-extents.ts';
 import { withMetadataSnapshot } from '../connect/lvm/metadata-snapshot.ts';
 import { isVolumeId } from '../connect/lvm/names.ts';
 import { poolLayout } from '../connect/lvm/pool.ts';
@@ -73,7 +72,7 @@ export async function changesBetween(
   const pool = { groupId: mark.group, volumeId: mark.pool };
   const layout = await poolLayout(parts.tools, pool);
   if (layout === undefined) return 'the metadata of its thin pool can not be found';
-  const spooled = await withMetadataSnapshot(parts, pool, () => {
+  const compare = () => {
     const ids = ['--snap1', String(earlier.thin_id), '--snap2', String(mark.thin_id)];
     const lines = parts.lines('thin_delta', ['--metadata-snap', ...ids, layout.metadata], {
       timeoutMs: deltaTimeoutMs,
@@ -88,13 +87,12 @@ export async function changesBetween(
       sizeBytes: later.sizeBytes,
     });
     return spoolRanges(order.spool, ranges);
+  };
+  return spooledUnless(order.spool, async () => {
+    const why = await withMetadataSnapshot(parts, pool, compare);
+    // Ids are given anew once their volumes are gone: what was compared were these two only if both are there still.
+    return typeof why === 'string' ? why : misfit(parts, earlier, mark, later.group);
   });
-  // Ids are given anew once their volumes are gone: what was compared were these two only if both are there still.
-  const left = await misfit(parts, earlier, mark, later.group);
-  const why = typeof spooled === 'string' ? spooled : left;
-  if (why === undefined) return spooledExtents(order.spool);
-  await rm(order.spool, { force: true });
-  return why;
 }
 
 /** Why the two can't be compared; undefined where they can. */

@@ -9,7 +9,7 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { Fault } from '../../../base/faults.ts';
+import { errnoOf, Fault } from '../../../base/faults.ts';
 import { removeFile, writeFileAtomic } from '../../../base/files.ts';
 import { KeyedTurns } from '../../../base/turns.ts';
 import type { Tools } from '../tools.ts';
@@ -37,9 +37,16 @@ const turns = new KeyedTurns();
 
 const noteOf = ({ notesFolder }: MetadataParts, mapId: string): string => join(notesFolder, `${mapId}.json`);
 
+/** STORAGE_FAILED */
 async function writeNote(parts: MetadataParts, mapId: string, note: Note): Promise<void> {
-  await mkdir(parts.notesFolder, { recursive: true, mode: 0o700 });
-  await writeFileAtomic(noteOf(parts, mapId), `${JSON.stringify(note)}\n`);
+  const path = noteOf(parts, mapId);
+  try {
+    await mkdir(parts.notesFolder, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(path, `${JSON.stringify(note)}\n`);
+  } catch (thrown) {
+    const why = errnoOf(thrown) ?? String(thrown);
+    throw new Fault('STORAGE_FAILED', `Cannot write "${path}": ${why}`, { cause: thrown });
+  }
 }
 
 /** Runs `use` while the pool holds a copy of its metadata still. Or the clause that says why there is none. */

@@ -61,6 +61,11 @@ export class KeyedTurns {
     }
   }
 
+  /** Whether something of the key is under way. */
+  isTaken(key: string): boolean {
+    return this.#queues.has(key);
+  }
+
   /** Resolves when all that was begun so far is done. */
   async settled(): Promise<void> {
     await Promise.all([...this.#queues.values()].map(({ turns }) => turns.settled()));

@@ -126,7 +126,8 @@ export async function releaseLeft(parts: MetadataParts): Promise<string[]> {
   const done: string[] = [];
   for (const name of await readdir(parts.notesFolder).catch(() => [])) {
     const [, mapId] = noteName.exec(name) ?? [];
-    if (mapId === undefined) continue;
+    // While its turn is taken the note is of a comparison that is under way, and goes with it.
+    if (mapId === undefined || turns.isTaken(mapId)) continue;
     // One whose pool is not there is asked for again later.
     const released = await turns.run(mapId, () => releaseOne(parts, mapId)).catch(() => false);
     if (released) done.push(`Released the metadata of thin pool "${mapId}", which was held for a comparison`);

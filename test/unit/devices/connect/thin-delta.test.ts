@@ -170,9 +170,21 @@ test('what is reserved is released however its use ends, and what somebody else 
   expect(await withMetadataSnapshot(parts, pool, use)).toBe(7);
   await expect(withMetadataSnapshot(parts, pool, () => Promise.reject(new Error('x')))).rejects.toThrow('x');
   expect([state.held, notes()]).toEqual([null, []]);
+  // Who looks for what is left does not wait for a comparison that is under way.
+  const looked = async () => [await releaseLeft(parts), state.held];
+  expect(await withMetadataSnapshot(parts, pool, looked)).toEqual([[], 58]);
   state.held = 5;
   expect(await withMetadataSnapshot(parts, pool, use)).toMatch(/somebody else/);
   expect([state.held, notes()]).toEqual([5, []]);
+});
+
+test('where the note can not be written the pool is not asked, and the fault says so', async () => {
+  const { parts, said } = simulatedPool({ held: null, active: true });
+  const notesFolder = join(parts.notesFolder, 'file');
+  writeFileSync(notesFolder, '');
+  const held = withMetadataSnapshot({ ...parts, notesFolder }, pool, () => Promise.resolve(7));
+  expect(await codeOf(held)).toBe('STORAGE_FAILED');
+  expect(said).toEqual([]);
 });
 
 test.each([

@@ -23,6 +23,8 @@ const lookEveryMs = 30_000;
 export const unseenBytesMax = 64 * MiB;
 /** Writes on their way fail earlier, unless a map queues them. */
 const patienceMs = 60_000;
+/** Where what is on its way is too much by itself, another look helps only when some of it has ended. */
+const crowdedMs = 20;
 
 type Watched = Pick<Hold, 'verify' | 'glances'>;
 
@@ -65,6 +67,21 @@ export interface GateLimits {
   readonly patienceMs: number;
 }
 
+/** What `task` comes to; undefined as soon as nobody wants to know. Its failure is nobody's then, either. */
+async function unlessAborted<T>(task: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  if (signal.aborted) return task;
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<undefined>((resolve) => {
+    abort = () => resolve(undefined);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([task, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 /** Counts what was written since the last look. What was under way when a look began may have come behind it. */
 export function gateOf(
   url: string,
@@ -92,11 +109,17 @@ export function gateOf(
   const isTooMuch = (bytes: number) => begun - seen + bytes > bytesMax;
   /** Counted with the last check of the limit: others ask meanwhile. */
   const begin = async (bytes: number, signal: AbortSignal) => {
-    const since = performance.now();
+    let heardAt = performance.now();
     while (isTooMuch(bytes)) {
       if (!isInterrupted(signal)) throwIfCancelled(signal);
-      if (await look()) continue;
-      if (performance.now() - since >= limitMs)
+      const same = await unlessAborted(look(), signal);
+      if (same === true) {
+        heardAt = performance.now();
+        if (isTooMuch(bytes)) await pause(crowdedMs);
+        continue;
+      }
+      if (same === undefined) continue;
+      if (performance.now() - heardAt >= limitMs)
         throw deviceFailed(url, `none of its paths has said who it is for ${limitMs / 1000} s`);
       await pause(Math.min(glanceEveryMs, limitMs));
     }

@@ -122,6 +122,33 @@ test('a gate lets nothing through to another volume, and does not wait for ever 
   await expect(gate.pass(1, ever)).rejects.toEqual(wrong);
 });
 
+test('a gate that waits for writes on their way asks now and then, and forgets who was silent before', async () => {
+  const path = pathOf('/dev/sda');
+  const gate = gateOf('fake://a', glancesAt(path), { bytesMax: 10, patienceMs: 100 });
+  const passed = await gate.pass(10, ever);
+  const next = gate.pass(10, ever);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(path.asked).toBeLessThan(30);
+  // Longer than its patience after the begin, and for the first time.
+  path.name = 'silent';
+  await new Promise((resolve) => setTimeout(resolve, 40));
+  path.name = 'naa.6001';
+  passed();
+  (await next)();
+});
+
+test('who is cancelled does not wait for a path that hangs', async () => {
+  const path = pathOf('/dev/sda', null);
+  const gate = gateOf('fake://a', glancesAt(path), { bytesMax: 10, patienceMs: 60_000 });
+  (await gate.pass(10, ever))();
+  const given = new AbortController();
+  const waits = gate.pass(1, given.signal);
+  given.abort(new Fault('CANCELLED', 'Cancelled by request'));
+  await expect(waits).rejects.toMatchObject({ code: 'CANCELLED' });
+  path.name = 'naa.6001';
+  path.answer();
+});
+
 test('a job is told within two seconds', async () => {
   const path = pathOf('/dev/sda');
   const hold = { glances: glancesAt(path), verify: () => Promise.reject(new Error('it is not asked')) };

@@ -4,7 +4,8 @@
  *    look ─▶ each way that owes no answer is asked ─▶ all have answered, or one has and the others were given a while
  *
  *  Promises: a look counts only answers to what it has asked itself; a way that hangs holds up no look and is not asked again meanwhile,
- *  and its answer counts whenever it comes; once another volume was seen, every look says so. */
+ *  and its answer counts whenever it comes; once another volume was seen, every look says so. What answers under the name of a way that
+ *  has gone is nobody's: the kernel gives names of disks again. */
 
 import type { Fault } from '../../base/faults.ts';
 import type { StoredIdentity } from '../../catalog/records.ts';
@@ -71,7 +72,8 @@ export class Glances {
     this.#owed.add(device);
     try {
       const verdict = compareIdentity(wanted, await path.ask());
-      if (!verdict.same) this.#wrong ??= wrongDevice(url, `on the path ${via} ${verdict.why}`);
+      if (!verdict.same && (await this.#leadsThere(path)))
+        this.#wrong ??= wrongDevice(url, `on the path ${via} ${verdict.why}`);
       return verdict.same;
     } catch {
       // That it does not answer is for who reads and writes to find out.
@@ -79,6 +81,12 @@ export class Glances {
     } finally {
       this.#owed.delete(device);
     }
+  }
+
+  /** True also where nobody can say. */
+  async #leadsThere({ via, device }: AskablePath): Promise<boolean> {
+    const paths = await this.#parts.paths().catch(() => undefined);
+    return paths?.some((one) => one.via === via && one.device === device) ?? true;
   }
 }
 

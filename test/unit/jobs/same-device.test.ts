@@ -64,6 +64,21 @@ test('a way that hangs holds up no look, is asked once, and is believed when it 
   expect(() => glances.throwIfWrong()).toThrow(/on the path way to \/dev\/sdb it calls itself naa.6002/);
 });
 
+test('a disk that has got the name of a path that went is nobody, and one that took its place is another', async () => {
+  const [one, other] = [pathOf('/dev/sda'), pathOf('/dev/sdb', 'naa.6002')];
+  let paths = [one, other];
+  const asked = async () => {
+    const now = paths;
+    paths = [one];
+    return now;
+  };
+  const glances = new Glances({ url: 'fake://a', wanted, paths: asked, graceMs: 20 });
+  expect(await glances.look()).toBe(true);
+  expect(await glances.look()).toBe(true);
+  const stays = new Glances({ url: 'fake://a', wanted, paths: async () => [one, other], graceMs: 20 });
+  await expect(stays.look()).rejects.toEqual(wrong);
+});
+
 test('who asks while a look is under way has one that began after he asked', async () => {
   const path = pathOf('/dev/sda', null);
   const glances = glancesAt(path);

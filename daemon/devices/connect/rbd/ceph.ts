@@ -2,16 +2,17 @@
  *  Promises: every question has a time limit; the key of the user is in a file that only root reads, never among the words of a
  *  program. Source: rbd(8), ceph.conf(5). */
 
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { Fault } from '../../../base/faults.ts';
 import { writeFileAtomic } from '../../../base/files.ts';
 import { volumeBytesMax } from '../../../base/limits.ts';
+import { readText } from '../../block-names.ts';
 import type { ConnectContext } from '../connector.ts';
 import { remedyIn } from '../remedies.ts';
 import type { ToolRun } from '../tools.ts';
-import { attachDenied, attachFailed } from '../trouble.ts';
+import { attachDenied, attachFailed, attachRefused } from '../trouble.ts';
 import { adminUser, confOf, type RbdImage } from './address.ts';
 
 export interface ImageFacts {
@@ -39,10 +40,39 @@ const waits = ['--client-mount-timeout=10', '--rados-mon-op-timeout=10', '--rado
 const confName = 'ceph.conf';
 const keyringName = 'keyring';
 
+const usualKeyring = ({ user }: Pick<RbdImage, 'user'>, cluster: string): string =>
+  `/etc/ceph/${cluster}.client.${user ?? adminUser}.keyring`;
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** The keyring that would be used, where there is none; undefined also where the settings name another one, or want none. */
+async function missingKeyring(image: RbdImage): Promise<string | undefined> {
+  if (image.key !== null) return undefined;
+  if (image.mons.length > 0) {
+    const only = usualKeyring(image, image.cluster);
+    return (await isThere(only)) ? undefined : only;
+  }
+  const conf = confOf(image);
+  const settings = await readText(conf);
+  if (
+    settings === undefined ||
+    /^\s*(key(ring|file)?\s*=|auth[ _]client[ _]required\s*=\s*none)/m.test(settings)
+  )
+    return undefined;
+  const cluster = basename(conf, '.conf');
+  const usual = usualKeyring(image, cluster);
+  const others = [`${cluster}.keyring`, 'keyring', 'keyring.bin'].map((name) => `/etc/ceph/${name}`);
+  const found = await Promise.all([usual, ...others].map(isThere));
+  return found.includes(true) ? undefined : usual;
+}
+
 /** What has no settings of its own on this host gets some, in the folder of the attachment. Pure. */
 export function confText(image: RbdImage, keyring: string): string {
-  const user = `client.${image.user ?? adminUser}`;
-  const lies = image.key === null ? `/etc/ceph/${image.cluster}.${user}.keyring` : keyring;
+  const lies = image.key === null ? usualKeyring(image, image.cluster) : keyring;
   const lines = [
     `mon_host = ${image.mons.join(',')}`,
     `keyring = ${lies}`,
@@ -99,10 +129,17 @@ function read<T>(what: string, shape: z.ZodType<T>, text: string): T {
 /** Exit statuses of rbd are the numbers of errors. */
 const [noEntry, notPermitted, accessDenied] = [2, 1, 13];
 
-function failure(what: string, run: ToolRun): Fault {
+async function failure(what: string, image: RbdImage, run: ToolRun): Promise<Fault> {
   const said = run.complaint.replace(/^rbd: /, '');
-  if (run.timedOut || run.status === 110 || /timed out/i.test(run.stderr))
-    return attachFailed(what, 'the cluster does not answer');
+  const silent = run.timedOut || run.status === 110 || /timed out/i.test(run.stderr);
+  // A cluster says nothing to who has no key.
+  const keyring = silent || /keyring/i.test(run.stderr) ? await missingKeyring(image) : undefined;
+  if (keyring !== undefined) {
+    const user = `client.${image.user ?? adminUser}`;
+    const hint = `Write the key of ${user} there ("ceph auth get ${user}" tells it), or name another user: ?id=USER`;
+    return attachRefused(what, `the cluster does not answer, and there is no keyring "${keyring}"`, hint);
+  }
+  if (silent) return attachFailed(what, 'the cluster does not answer');
   if (run.status === noEntry) return attachFailed(what, 'there is no such image, pool or snapshot', { said });
   const denied = run.status === accessDenied || /permission denied|not permitted|EACCES/i.test(run.stderr);
   if (denied || (run.status === notPermitted && /auth|keyring/i.test(run.stderr)))
@@ -129,7 +166,7 @@ export async function openCeph(
     tools.run('rbd', [...words, ...named, `--conf=${conf}`, ...user, ...waits], limits);
   const answered = async (run: Promise<ToolRun>): Promise<string> => {
     const ended = await run;
-    if (ended.status !== 0) throw failure(what, ended);
+    if (ended.status !== 0) throw await failure(what, image, ended);
     return ended.stdout;
   };
   const ceph = (...words: string[]) =>
@@ -161,7 +198,7 @@ export async function openCeph(
     },
     createSnapshot: async (snapshot) => {
       const run = await rbd('snap', 'create', '--no-progress', `--snap=${snapshot}`);
-      return run.status === 0 ? undefined : failure(what, run);
+      return run.status === 0 ? undefined : failure(what, image, run);
     },
     removeSnapshot: async (snapshot) => {
       const run = await rbd('snap', 'rm', '--no-progress', `--snap=${snapshot}`);
@@ -169,7 +206,7 @@ export async function openCeph(
       // Who may not remove one could not make it, and may see that it is not there.
       const seen = await rbd('snap', 'ls', '--format=json');
       const isGone = seen.status === 0 && read(what, snapshotsShape, seen.stdout).every(isOther(snapshot));
-      return isGone ? undefined : failure(what, run).message;
+      return isGone ? undefined : (await failure(what, image, run)).message;
     },
   };
 }

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { rbdImage } from '../../../../daemon/devices/connect/rbd/address.ts';
 import { confText } from '../../../../daemon/devices/connect/rbd/ceph.ts';
 import { rbdConnector } from '../../../../daemon/devices/connect/rbd/rbd.ts';
@@ -148,16 +151,26 @@ test('an image that is read from a snapshot of our making is frozen at its attac
   expect(rbd.frozen?.(rbd.parseUrl('rbd://p/i@s'))).toBe(false);
 });
 
+const silent = { status: 110, signal: null, timedOut: false, stdout: '', stderr: '', complaint: 'timed out' };
+const contextOfSilence = () => contextForTest({ tools: { ...systemTools, run: async () => silent } });
+
+test('where there is no key to be asked with, the keyring that is missing is named', async () => {
+  const refused = (text: string) => rbd.attach(rbd.parseUrl(text), contextOfSilence());
+  const missing = 'there is no keyring "/etc/ceph/west.client.nobody-here.keyring"';
+  await expect(refused('rbd://p/i?mons=192.0.2.1&id=nobody-here&cluster=west')).rejects.toThrow(missing);
+  const folder = mkdtempSync(join(tmpdir(), 'basalt-rbd-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const conf = join(folder, 'west.conf');
+  writeFileSync(conf, '[global]\nmon_host = 192.0.2.1\nauth client required = cephx\n');
+  await expect(refused(`rbd://p/i?conf=${conf}&id=nobody-here`)).rejects.toThrow(missing);
+  writeFileSync(conf, '[global]\nmon_host = 192.0.2.1\nkeyring = /etc/hostname\n');
+  await expect(refused(`rbd://p/i?conf=${conf}&id=nobody-here`)).rejects.toThrow(
+    /the cluster does not answer$/,
+  );
+});
+
 test('of a cluster that never answers nothing is left that would need its answer', async () => {
-  const silent = {
-    status: 110,
-    signal: null,
-    timedOut: true,
-    stdout: '',
-    stderr: '',
-    complaint: 'timed out',
-  };
-  const context = contextForTest({ tools: { ...systemTools, run: async () => silent } });
+  const context = contextOfSilence();
   const connection = rbd.parseUrl('rbd://p/i?mons=192.0.2.1');
   await expect(rbd.attach(connection, context)).rejects.toThrow('the cluster does not answer');
   await rbd.detach(connection, context.journaled.at(-1) ?? {}, context);

@@ -83,6 +83,8 @@ export const deviceTitles = {
   device: 'Device',
   size_bytes: 'Size',
   paths: 'Paths',
+  paths_expected: 'Paths Expected',
+  paths_lost: 'Paths Lost',
   users: 'Used By',
   kind: 'Kind',
   access: 'Access',

@@ -35,6 +35,8 @@ const strayValue = ({ id, url, kind, what }: Stray): DeviceValue => ({
   names: [],
   serial: null,
   paths: [],
+  paths_expected: 0,
+  paths_lost: 0,
   users: [],
   waiting_for: null,
   created_at: '',
@@ -55,6 +57,7 @@ export async function showDevice({ attachments }: Parts, record: AttachmentRecor
     },
   );
   const seen = looked.view ?? record.seen;
+  const paths = (seen?.paths ?? []).map((path) => ({ ...path }));
   const { id, url, status, access, users, created_at, updated_at } = record;
   return {
     id,
@@ -69,7 +72,9 @@ export async function showDevice({ attachments }: Parts, record: AttachmentRecor
     block_bytes: seen?.block_bytes ?? null,
     names: [...(seen?.names ?? [])],
     serial: seen?.serial ?? null,
-    paths: (seen?.paths ?? []).map((path) => ({ ...path })),
+    paths,
+    paths_expected: paths.length,
+    paths_lost: paths.filter(({ state }) => state === 'failed' || state === 'missing').length,
     users: users.map((user) => ({ ...user })),
     waiting_for: attachments.noteOf(id),
     created_at,

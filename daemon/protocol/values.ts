@@ -39,7 +39,11 @@ export interface DeviceValue {
   block_bytes: number | null;
   names: string[];
   serial: string | null;
+  /** Also those that could not be brought up: "missing". */
   paths: { device: string | null; number: string | null; via: string; state: string }[];
+  paths_expected: number;
+  /** Of these, the ones that failed or are missing. */
+  paths_lost: number;
   users: { kind: string; id: string }[];
   /** What it waits for at the moment. */
   waiting_for: string | null;

@@ -60,6 +60,9 @@ export class FakeStorage {
   /** What is attached for reading is a snapshot. */
   frozen = false;
 
+  /** Ways that no attach can bring up. */
+  down: readonly string[] = [];
+
   volume = (name: string): string => join(this.folder, 'volumes', name);
 
   /** What attachments have made and not unmade. */
@@ -111,7 +114,12 @@ export class FakeStorage {
         await step('journal disk', context, () => undefined);
         await context.journal({ ...built, disk: nameIn(connection) });
         await step('disk', context, () => copyFileSync(this.volume(nameIn(connection)), image(connection)));
-        return { ...(await observe(connection, context)), built: { ...built, disk: nameIn(connection) } };
+        const seen = await observe(connection, context);
+        const lost = this.down.map(
+          (via) => ({ device: null, number: null, via, state: 'missing', identity: null }) as const,
+        );
+        const paths = [...seen.paths, ...lost];
+        return { ...seen, paths, built: { ...built, disk: nameIn(connection) } };
       },
       observe: (connection, _, context) => observe(connection, context),
       rescan: async (connection, built, context) => ({ ...(await observe(connection, context)), built }),

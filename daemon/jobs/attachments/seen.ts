@@ -23,6 +23,14 @@ export function viewOf({ device, number, map, identity, paths }: Observation): A
   };
 }
 
+/** With the ways that could not be brought up before, and that nobody has looked for since. */
+export function withMissing(found: Observation, { paths: before }: AttachmentView): Observation {
+  const missing = before
+    .filter(({ via, state }) => state === 'missing' && !found.paths.some((path) => path.via === via))
+    .map(({ via }) => ({ device: null, number: null, via, state: 'missing', identity: null }) as const);
+  return missing.length === 0 ? found : { ...found, paths: [...found.paths, ...missing] };
+}
+
 /** What it is known by from now on. */
 export const identityIn = ({
   names,

@@ -23,7 +23,7 @@ import { attachFailed } from '../../devices/connect/trouble.ts';
 import { folderOf, makeFolder, removeFolder } from './folder.ts';
 import { Glances } from './glances.ts';
 import { HostLocks } from './host-locks.ts';
-import { grownOr, identityIn, requireSame, viewOf } from './seen.ts';
+import { grownOr, identityIn, requireSame, viewOf, withMissing } from './seen.ts';
 
 export interface AttachmentParts {
   readonly catalog: Catalog;
@@ -138,7 +138,7 @@ export class Work {
     // A system call on a device whose paths are gone lets nobody go: its thread waits, and nobody else.
     const found = await within(looked, limitMs + lookGraceMs, () => noAnswer(url, limitMs));
     requireSame(url, identityIn(seen), found);
-    return found;
+    return withMissing(found, seen);
   }
 
   /** Undefined where this kind of device can't be asked so cheaply. */

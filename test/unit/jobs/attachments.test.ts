@@ -59,6 +59,20 @@ describe('one device', () => {
     expect((await acquire('a')).id).toBe(writing.id);
   });
 
+  test('shows at each later look which of its ways could not be brought up, until it is scanned for', async () => {
+    storage.down = ['portal two'];
+    const hold = await acquire('a');
+    const waysOf = async () =>
+      (await attachments.look(hold.id, 1000))?.paths.map(({ via, state }) => `${via} ${state}`);
+    const both = ['folder active', 'portal two missing'];
+    expect(await waysOf()).toEqual(both);
+    await (await acquire('a', 'two')).release();
+    expect(await waysOf()).toEqual(both);
+    await attachments.rescan(hold.id, new AbortController().signal, () => undefined);
+    expect(await waysOf()).toEqual(['folder active']);
+    await hold.release();
+  });
+
   test('that hangs does not hold up another one on the same portal', async () => {
     let go: () => void = () => undefined;
     storage.before = (step, { id }) => {

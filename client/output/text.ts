@@ -31,14 +31,21 @@ export function exactText(value: unknown): string {
   return typeof value === 'string' ? printable(value) : printableJson(JSON.stringify(value));
 }
 
+type InWords = (entry: Readonly<Record<string, unknown>>) => string;
+/** What is nested and says more to people as a phrase, by its key. */
+const phrases: Readonly<Record<string, InWords>> = {
+  users: ({ kind, id }) => (kind === 'operator' ? 'the operator' : `${exactText(kind)} ${exactText(id)}`),
+  fault: ({ code, message }) => `${exactText(code)}: ${exactText(message)}`,
+};
+
 /** For people. The unit of a number is in its key: `size_bytes`, `bytes_per_second`, `uptime_seconds`. */
 export function humanText(key: string, value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   if (typeof value === 'number') return numberText(key, value);
   if (Array.isArray(value)) {
-    return value.length === 0 ? '-' : value.map((entry) => entryText(entry)).join('\n');
+    return value.length === 0 ? '-' : value.map((entry) => entryText(key, entry)).join('\n');
   }
-  return entryText(value);
+  return entryText(key, value);
 }
 
 /** A limit of 0 is none; a rate of 0 is a rate. */
@@ -52,8 +59,10 @@ function numberText(key: string, value: number): string {
   return String(value);
 }
 
-function entryText(entry: unknown): string {
+function entryText(within: string, entry: unknown): string {
   if (!isRecord(entry)) return exactText(entry);
+  const phrase = phrases[within];
+  if (phrase !== undefined) return phrase(entry);
   const parts = Object.entries(entry).map(([key, value]) => {
     const text = typeof value === 'number' ? numberText(key, value) : exactText(value);
     return `${printable(key)}=${text}`;

@@ -114,10 +114,19 @@ test('what a failed job knows besides goes with its fault: nothing of it is on s
   }
 });
 
-test('device list says what is waited for, where something is', async () => {
-  const device = { id: 'x', url: 'nbd://x/y', status: 'attaching', device: null, waiting_for: null };
+test('device list says what is waited for, what is wrong, and which paths are lost, where something is', async () => {
+  const well = { waiting_for: null, fault: null, paths_expected: 2, paths_lost: 0 };
+  const device = { id: 'x', url: 'nbd://x/y', status: 'attaching', device: null, ...well };
   await fake({ 'device.list': (reply) => reply.result({ devices: [device] }) });
-  expect((await basaltctl('device', 'list')).stdout).not.toContain('Waiting');
+  expect((await basaltctl('device', 'list')).stdout).not.toMatch(/Waiting|Fault|Paths/);
+  const fault = aFault('DEVICE_FAILED', 'Cannot reach "x"');
+  const users = [{ kind: 'operator', id: '' }];
+  await fake({
+    'device.list': (reply) => reply.result({ devices: [{ ...device, fault, users, paths_lost: 1 }] }),
+  });
+  const { stdout } = await basaltctl('device', 'list');
+  expect(stdout).toMatch(/\| Used By +\| Paths Expected \| Paths Lost \| Fault +\|/);
+  expect(stdout).toMatch(/\| the operator +\| +2 \| +1 \| DEVICE_FAILED: Cannot reach "x" +\|/);
   const waiting_for = 'the map: 1 of 2 paths';
   await fake({ 'device.list': (reply) => reply.result({ devices: [{ ...device, waiting_for }] }) });
   expect((await basaltctl('device', 'list')).stdout).toContain(waiting_for);

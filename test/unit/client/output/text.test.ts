@@ -32,6 +32,16 @@ test('YAML of plain values needs no quotes and reads back the same', () => {
   expect(parse(yamlText(value))).toEqual(value);
 });
 
+test('who uses a device, and what is wrong with it, is told to people as a phrase', () => {
+  const users = [
+    { kind: 'operator', id: '' },
+    { kind: 'job', id: 'a1' },
+  ];
+  expect(humanText('users', users)).toBe('the operator\njob a1');
+  const fault = { code: 'DEVICE_FAILED', message: 'Cannot\u001b reach "x"', hint: 'y' };
+  expect(humanText('fault', fault)).toBe('DEVICE_FAILED: Cannot\\x1b reach "x"');
+});
+
 test('the unit of a number is in its key', () => {
   expect(humanText('memory.limit_bytes', 2 ** 28)).toBe('256.0 MiB');
   expect(humanText('bytes_per_second', 2 ** 20)).toBe('1.0 MiB/s');

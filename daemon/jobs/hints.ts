@@ -71,7 +71,10 @@ function requireSame(since: string, parentId: string | null): void {
 const manifestCodes: ReadonlySet<FaultCode> = new Set(['MANIFEST_MISSING', 'MANIFEST_CORRUPT']);
 
 /** The parent, where it can stand for what was not read; or why it can't. */
-export async function parentFor(repository: Repository, parentId: string): Promise<Hints['parent'] | NoUse> {
+export async function parentFor(
+  repository: Pick<Repository, 'manifest'>,
+  parentId: string,
+): Promise<Hints['parent'] | NoUse> {
   try {
     const manifest = await repository.manifest(parentId);
     const { map } = manifest;

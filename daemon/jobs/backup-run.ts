@@ -140,7 +140,7 @@ async function runBackup(
           whileWatched(opened.snapshot, same, (signal) => backUp({ ...parts, signal, hints })),
         );
         onDurable(manifest);
-        await keepForNext(services, context, { backup, volume, opened });
+        await keepForNext(services, context, { backup, volume, opened, manifest });
         return manifest;
       } finally {
         await asked.drop();

@@ -70,6 +70,13 @@ function requireSame(since: string, parentId: string | null): void {
 /** What is wrong with one manifest, and not with the repository. */
 const manifestCodes: ReadonlySet<FaultCode> = new Set(['MANIFEST_MISSING', 'MANIFEST_CORRUPT']);
 
+/** Why a backup can't stand, as a parent, for what is not read; undefined where it can. */
+export function whyNoParent({ map, evidence }: Pick<BackupManifest, 'map' | 'evidence'>): NoUse | undefined {
+  if (map === undefined) return 'not possible in this repository, read everything';
+  // What its source did not give may be there again, and nobody calls it changed.
+  return evidence?.unreadable === undefined ? undefined : 'parent incomplete, read everything';
+}
+
 /** The parent, where it can stand for what was not read; or why it can't. */
 export async function parentFor(
   repository: Pick<Repository, 'manifest'>,
@@ -78,9 +85,8 @@ export async function parentFor(
   try {
     const manifest = await repository.manifest(parentId);
     const { map } = manifest;
-    if (map === undefined) return 'not possible in this repository, read everything';
-    // What its source did not give may be there again, and nobody calls it changed.
-    if (manifest.evidence?.unreadable !== undefined) return 'parent incomplete, read everything';
+    const why = whyNoParent(manifest);
+    if (map === undefined || why !== undefined) return why ?? 'parent unreadable, read everything';
     return { ...manifest, map };
   } catch (thrown) {
     if (!(thrown instanceof Fault) || !manifestCodes.has(thrown.code)) throw thrown;

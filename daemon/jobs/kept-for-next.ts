@@ -2,13 +2,15 @@
  *
  *    backup durable ─▶ its snapshot recorded ─▶ the one before removed ─▶ … ─▶ pool fills | backup deleted ─▶ removed
  *
- *  Promises: one a volume, once the new one stands; never in a pool that is nearly full, also later on; it is in the catalog as long as
- *  it is there, as any snapshot is. */
+ *  Promises: one a volume, once the new one stands; never in a pool that is nearly full, also later on; none of a backup that can be no
+ *  parent of hints; it is in the catalog as long as it is there, as any snapshot is. */
 
 import { toFault } from '../base/faults.ts';
 import type { BackupRecord, SnapshotRecord, VolumeRecord } from '../catalog/records.ts';
 import { snapshotStatus } from '../catalog/statuses.ts';
+import type { BackupManifest } from '../format/manifest.ts';
 import type { BackupSource } from './backup-source.ts';
+import { whyNoParent } from './hints.ts';
 import type { JobContext } from './job-order.ts';
 import type { Services } from './services.ts';
 import { dropSnapshot } from './snapshots.ts';
@@ -16,19 +18,24 @@ import { dropSnapshot } from './snapshots.ts';
 type Parts = Pick<Services, 'busyVolumes' | 'catalog' | 'keepSnapshots' | 'snapshots'>;
 
 interface Keeping {
-  readonly backup: BackupRecord;
-  readonly volume: VolumeRecord;
-  readonly opened: BackupSource;
+  readonly backup: Pick<BackupRecord, 'id' | 'data_timestamp'>;
+  readonly volume: Pick<VolumeRecord, 'id' | 'project_id'>;
+  readonly opened: Pick<BackupSource, 'temporary' | 'evidence'> & {
+    readonly source: Pick<BackupSource['source'], 'sizeBytes'>;
+  };
+  readonly manifest: Pick<BackupManifest, 'map' | 'evidence'>;
 }
 
 /** What fails only makes the next backup read everything. */
 export async function keepForNext(
   services: Parts,
   context: Pick<JobContext, 'journalTemporary' | 'log'>,
-  { backup, volume, opened }: Keeping,
+  { backup, volume, opened, manifest }: Keeping,
 ): Promise<void> {
   const { temporary } = opened;
   if (temporary === undefined || opened.evidence.made_from === undefined) return;
+  // The next backup would read everything all the same.
+  if (whyNoParent(manifest) !== undefined) return;
   const { maker, place } = temporary;
   try {
     const burden = await maker.burden?.(place);

@@ -45,7 +45,8 @@ export function splitLine(line: string, wordBreaks: string): TypedLine {
 
 /** A candidate as the line needs it. */
 export function written(text: string, quote: TypedLine['quote']): string {
-  if (quote === '"') return text.replaceAll(/["$`\\]/g, '\\$&');
+  // "!" means an earlier command even there, and no backslash takes that away.
+  if (quote === '"') return text.replaceAll(/["$`\\]/g, '\\$&').replaceAll(/!+/g, `"'$&'"`);
   if (quote === "'") return text.replaceAll("'", "'\\''");
   return text.replaceAll(/[^\w@%+=:,./~-]/gu, '\\$&').replace(/^~/, '\\~');
 }

@@ -37,7 +37,7 @@ test.each(Object.keys(setups))(
   '%s completes words, values and names',
   { timeout: 120_000 },
   async (shell) => {
-    const names = ['weekly one', "owner's copy", '2026-11:late', '$HOME `x` "y"', 'plain'];
+    const names = ['weekly one', "owner's copy", '2026-11:late', '$HOME `x` "y"', 'done! at last', 'plain'];
     const daemon = await fake({
       'backup.list': (reply) => reply.result({ backups: names.map(named), next_marker: null }),
       'repository.list': (reply) => reply.result({ repositories: [{ name: 'archive', url: 'file:///x' }] }),
@@ -52,6 +52,7 @@ test.each(Object.keys(setups))(
       'basaltctl backup show 2026\t',
       'basaltctl backup show \\$H\t',
       'basaltctl backup show "wee\t',
+      'basaltctl backup show "don\t',
       'basaltctl volume add new ima\t',
     ]);
     expect(lines).toEqual([
@@ -62,6 +63,7 @@ test.each(Object.keys(setups))(
       ['backup', 'show', '2026-11:late'],
       ['backup', 'show', '$HOME `x` "y"'],
       ['backup', 'show', 'weekly one'],
+      ['backup', 'show', 'done! at last'],
       ['volume', 'add', 'new', 'image.img'],
     ]);
     expect(paramsOf('backup.list')).toMatchObject({ project: 'shop' });

@@ -7,10 +7,11 @@ import { splitLine, written } from '../../../../client/completion/bash-line.ts';
 
 const breaks = ' \t\n"\'@><=;|&(:';
 
-/** What bash makes of the words of each line; nothing in them is run. */
+/** What bash makes of the words of each line, as where one types: with its history. Nothing in them is run. */
 function byBash(lines: readonly string[]): string[][] {
   const script = lines.map((line) => `printf '%s\\0' ${line}; printf '\\1'`).join('\n');
-  const said = execFileSync('bash', ['--norc', '-c', script], { encoding: 'utf8', env: {} });
+  const input = `set -o history -o histexpand\n${script}\n`;
+  const said = execFileSync('bash', ['--norc'], { encoding: 'utf8', env: { HISTFILE: '/dev/null' }, input });
   return said
     .split('\u0001')
     .slice(0, -1)

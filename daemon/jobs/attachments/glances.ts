@@ -72,7 +72,7 @@ export class Glances {
     this.#owed.add(device);
     try {
       const verdict = compareIdentity(wanted, await path.ask());
-      if (!verdict.same && (await this.#leadsThere(path)))
+      if (!verdict.same && (await this.#isPath(device)))
         this.#wrong ??= wrongDevice(url, `on the path ${via} ${verdict.why}`);
       return verdict.same;
     } catch {
@@ -84,9 +84,9 @@ export class Glances {
   }
 
   /** True also where nobody can say. */
-  async #leadsThere({ via, device }: AskablePath): Promise<boolean> {
+  async #isPath(device: string): Promise<boolean> {
     const paths = await this.#parts.paths().catch(() => undefined);
-    return paths?.some((one) => one.via === via && one.device === device) ?? true;
+    return paths?.some((one) => one.device === device) ?? true;
   }
 }
 

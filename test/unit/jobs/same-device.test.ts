@@ -75,7 +75,10 @@ test('a disk that has got the name of a path that went is nobody, and one that t
   const glances = new Glances({ url: 'fake://a', wanted, paths: asked, graceMs: 20 });
   expect(await glances.look()).toBe(true);
   expect(await glances.look()).toBe(true);
-  const stays = new Glances({ url: 'fake://a', wanted, paths: async () => [one, other], graceMs: 20 });
+  // A path that was listed as one of the map is listed by its port again.
+  let asks = 0;
+  const renamed = async () => [one, { ...other, via: `way ${(asks += 1)}` }];
+  const stays = new Glances({ url: 'fake://a', wanted, paths: renamed, graceMs: 20 });
   await expect(stays.look()).rejects.toEqual(wrong);
 });
 

@@ -119,6 +119,8 @@ export function gateOf(
         continue;
       }
       if (same === undefined) continue;
+      // Who stops goes on another time, and does not wait for what is away.
+      throwIfCancelled(signal);
       if (performance.now() - heardAt >= limitMs)
         throw deviceFailed(url, `none of its paths has said who it is for ${limitMs / 1000} s`);
       await pause(Math.min(glanceEveryMs, limitMs));

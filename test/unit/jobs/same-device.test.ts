@@ -167,6 +167,15 @@ test('who is cancelled does not wait for a path that hangs', async () => {
   path.answer();
 });
 
+test('a daemon that stops has its last writes through, but waits for no device that is silent', async () => {
+  const path = pathOf('/dev/sda');
+  const gate = gateOf('fake://a', glancesAt(path), { bytesMax: 10, patienceMs: 60_000 });
+  const stops = AbortSignal.abort(new Fault('INTERRUPTED', 'The daemon stops'));
+  for (const bytes of [10, 10]) (await gate.pass(bytes, stops))();
+  path.name = 'silent';
+  await expect(gate.pass(10, stops)).rejects.toMatchObject({ code: 'INTERRUPTED' });
+});
+
 test('a job is told within two seconds', async () => {
   const path = pathOf('/dev/sda');
   const hold = { glances: glancesAt(path), verify: () => Promise.reject(new Error('it is not asked')) };

@@ -24,7 +24,7 @@ export function addFileFind(noun: Command): void {
     details:
       '"*", "?" and "[a-z]" stand for what they do in a shell. A pattern with a slash is held against the whole path. A backup whose\nfile system cannot be read is left out and named on stderr; then the status is the one of what is wrong with it, though what was found in the others is printed.',
     examples: ["basaltctl file find web '*.conf'", "basaltctl file find web '/etc/*/passwd*' -f json"],
-    exits: [65, 66, 74],
+    exits: [65, 66, 74, 75],
   })
     .argument('<VOLUME>', 'name or id')
     .argument('<PATTERN>', 'name, with wildcards')

@@ -21,7 +21,7 @@ export function addFileHistory(noun: Command): void {
     details:
       'Oldest first. "changed" says what: content, owner, mode, kind, time. Content is compared byte by byte where size and times\nleave it open. A backup that cannot be read is left out and named on stderr; then the status is the one of what is wrong with it.',
     examples: ['basaltctl file history web /etc/passwd', 'basaltctl file history web /srv/db/data -f json'],
-    exits: [65, 66, 74],
+    exits: [65, 66, 74, 75],
   })
     .argument('<VOLUME>', 'name or id')
     .argument('<PATH>', 'path inside the backups')

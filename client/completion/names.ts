@@ -101,16 +101,21 @@ export async function namesFor(order: NamesOrder): Promise<readonly Candidate[]>
   const inProject = order.project === undefined ? {} : { project: order.project };
   let connection: Connection | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   const late = new Promise<readonly Candidate[]>((resolve) => {
     timer = setTimeout(() => resolve([]), limitMs);
   });
   const asked = async () => {
     connection = await connect(order.socketPath, limitMs);
-    return source({ connection, inProject }, order.typed);
+    if (!isOver) return source({ connection, inProject }, order.typed);
+    // Nobody else is there any more to close what came that late.
+    connection.close();
+    return [];
   };
   try {
     return await Promise.race([asked().catch(() => []), late]);
   } finally {
+    isOver = true;
     clearTimeout(timer);
     connection?.close();
   }

@@ -25,6 +25,8 @@ export interface FakeDaemon {
   readonly calls: { method: string; params: Record<string, unknown> }[];
   /** Resolves when `method` has been called; at once where it has been already. */
   called(method: string): Promise<void>;
+  /** Resolves when a connection has ended. */
+  readonly closed: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -43,8 +45,13 @@ export async function startFakeDaemon(answers: Readonly<Record<string, Answer>>)
   const calls: FakeDaemon['calls'] = [];
   const waiting: { method: string; resolve: () => void }[] = [];
   const sockets = new Set<Socket>();
+  let close: () => void = () => undefined;
+  const closed = new Promise<void>((resolve) => {
+    close = resolve;
+  });
   const server = createServer((socket) => {
     sockets.add(socket);
+    socket.on('close', close);
     socket.on('error', () => {});
     serve(socket, (method, params, reply) => {
       calls.push({ method, params });
@@ -60,6 +67,7 @@ export async function startFakeDaemon(answers: Readonly<Record<string, Answer>>)
   return {
     socketPath,
     calls,
+    closed,
     called: (method) =>
       calls.some((call) => call.method === method)
         ? Promise.resolve()

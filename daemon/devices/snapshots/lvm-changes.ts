@@ -89,7 +89,7 @@ export async function changesBetween(
     return spoolRanges(order.spool, ranges);
   };
   return spooledUnless(order.spool, async () => {
-    const why = await withMetadataSnapshot(parts, pool, compare);
+    const why = await withMetadataSnapshot(parts, pool, compare, order.signal);
     // Ids are given anew once their volumes are gone: what was compared were these two only if both are there still.
     return typeof why === 'string' ? why : misfit(parts, earlier, mark, later.group);
   });

@@ -49,14 +49,16 @@ async function writeNote(parts: MetadataParts, mapId: string, note: Note): Promi
   }
 }
 
-/** Runs `use` while the pool holds a copy of its metadata still. Or the clause that says why there is none. */
+/** Runs `use` while the pool holds a copy of its metadata still. Or the clause that says why there is none. `signal`: ends the waiting
+ *  for others who read the same pool. */
 export function withMetadataSnapshot<T>(
   parts: MetadataParts,
   pool: VolumeIds,
   use: () => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T | string> {
   const mapId = poolMapId(pool);
-  return turns.run(mapId, async () => {
+  const alone = async (): Promise<T | string> => {
     await releaseOne(parts, mapId);
     const before = await poolState(parts.tools, mapId);
     if (before === undefined) return 'its thin pool does not answer';
@@ -67,7 +69,8 @@ export function withMetadataSnapshot<T>(
     } finally {
       await releaseOne(parts, mapId);
     }
-  });
+  };
+  return turns.run(mapId, alone, signal);
 }
 
 /** Or why it can't be. */

@@ -178,6 +178,19 @@ test('what is reserved is released however its use ends, and what somebody else 
   expect([state.held, notes()]).toEqual([5, []]);
 });
 
+test('who waits for another comparison in the pool can be called off', async () => {
+  const { parts, said } = simulatedPool({ held: null, active: true });
+  const end = new AbortController();
+  const first = withMetadataSnapshot(parts, pool, async () => {
+    const second = withMetadataSnapshot(parts, pool, () => Promise.resolve(2), end.signal);
+    end.abort(new Error('enough'));
+    await expect(second).rejects.toThrow('enough');
+    return 1;
+  });
+  expect(await first).toBe(1);
+  expect(said).toEqual(['reserve_metadata_snap', 'release_metadata_snap']);
+});
+
 test('where the note can not be written the pool is not asked, and the fault says so', async () => {
   const { parts, said } = simulatedPool({ held: null, active: true });
   const notesFolder = join(parts.notesFolder, 'file');

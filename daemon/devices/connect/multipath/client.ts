@@ -90,6 +90,9 @@ export const resizeMap = (host: Host, name: string): Answer => answer(ask(host, 
 /** From now on reads and writes fail at once when the last path is gone, in place of waiting for its return. */
 export const failWithoutPaths = (host: Host, name: string): Answer =>
   answer(ask(host, 'disablequeueing', 'map', name));
+/** As the settings of multipath say. */
+export const queueAsSet = (host: Host, name: string): Answer =>
+  answer(ask(host, 'restorequeueing', 'map', name));
 
 export async function knowsWwid({ folders }: Host, wwid: string): Promise<boolean> {
   const text = (await readText(join(folders.etc, 'multipath/wwids'))) ?? '';

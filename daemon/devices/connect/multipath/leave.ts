@@ -1,7 +1,7 @@
 /** Takes down a multipath map of our making, whatever state its paths are in.
  *    holders above ─unopened: removed▶ no queueing ▶ written back ▶ multipath -f ─refused▶ del map ▶ gone from sysfs
- *  Promises: a map that somebody uses stays (DEVICE_BUSY); nothing hangs because all paths are gone, as queueing ends first; it resolves
- *  when sysfs does not show the map any more. */
+ *  Promises: a map that somebody uses stays (DEVICE_BUSY), and one that paths of somebody else have joined is left to him; nothing
+ *  hangs because all paths are gone, as queueing ends first; it resolves when sysfs does not show the map any more. */
 
 import { join } from 'node:path';
 import { namesIn } from '../../block-names.ts';
@@ -9,7 +9,15 @@ import type { MapBuilt } from '../scsi/built.ts';
 import { clearHolders, openCount, usersOf } from '../scsi/holders.ts';
 import { type Scene, until } from '../scsi/scene.ts';
 import { deviceBusy, deviceLeft } from '../trouble.ts';
-import { failWithoutPaths, flushMap, forgetWwid, knownPaths, removeMap, removePath } from './client.ts';
+import {
+  failWithoutPaths,
+  flushMap,
+  forgetWwid,
+  knownPaths,
+  queueAsSet,
+  removeMap,
+  removePath,
+} from './client.ts';
 import { type MultipathMap, mapOf } from './maps.ts';
 
 const goneLimitMs = 10_000;
@@ -50,10 +58,29 @@ export async function takeDown(scene: Scene, map: MultipathMap): Promise<void> {
   throw deviceLeft(what, [`map ${map.name} (${map.device})`], why || 'the map does not go');
 }
 
-/** The map, where it is ours; what was there before stays. */
-export async function leaveMap(scene: Scene, built: MapBuilt): Promise<void> {
-  const map = await mapOf(scene.context.folders, built.wwid);
-  if (map !== undefined && built.made) await takeDown(scene, map);
+/** What stands at the ways of the attachment: `made`: disks of its making; `found`: those that were there before it. */
+export interface OwnDisks {
+  readonly made: readonly string[];
+  readonly found: readonly string[];
+}
+
+/** Paths that came into the map after us, and what was there before us while somebody works through the map. */
+async function othersIn(scene: Scene, map: MultipathMap, own: OwnDisks): Promise<string[]> {
+  const others = map.disks.filter((name) => !own.made.includes(name));
+  if (others.every((name) => own.found.includes(name)) && ((await openCount(scene, map.name)) ?? 0) === 0)
+    return [];
+  return others;
+}
+
+/** The map, where it is ours alone; what was there before stays. */
+export async function leaveMap(scene: Scene, built: MapBuilt, own: OwnDisks): Promise<void> {
+  const { context } = scene;
+  const map = await mapOf(context.folders, built.wwid);
+  if (map === undefined || !built.made) return;
+  const others = await othersIn(scene, map, own);
+  if (others.length === 0) return takeDown(scene, map);
+  context.note(`map ${map.name} stays: ${others.join(', ')} in it is of somebody else`);
+  await queueAsSet(context, map.name);
 }
 
 /** multipathd must have let go of the disks, or it takes the next ones of these names for them. */

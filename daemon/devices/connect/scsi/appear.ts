@@ -29,6 +29,8 @@ export interface Appeared {
 
 /** How long a disk may take from the scan to its name, at the first scan; twice as long at the next one, and so on. */
 const firstWaitMs = 2_000;
+/** The scan of somebody else may be under way, and its disk can't be opened yet. */
+const othersScanMs = 2_000;
 
 /** Removes a disk that leads to another volume than the kernel believes, with what came up on it by itself. */
 async function purge(scene: Scene, disk: ScsiDisk, why: string): Promise<void> {
@@ -77,6 +79,20 @@ async function openable({ context }: Scene, address: ScsiAddress): Promise<ScsiD
   return opens ? disk : undefined;
 }
 
+/** The disk that was there before. What never becomes one is taken away, as it would hide the volume from a scan. */
+async function found(scene: Scene, address: ScsiAddress): Promise<ScsiDisk | undefined> {
+  const { folders } = scene.context;
+  const look = async () => {
+    const disk = await openable(scene, address);
+    return disk ?? ((await isThere(folders, address)) ? undefined : null);
+  };
+  const ready = await until(scene, look, { limitMs: othersScanMs });
+  if (ready === null) return undefined;
+  const disk = ready ?? (await diskAt(folders, address));
+  if (disk === undefined) await removeAddress(scene, address);
+  return disk;
+}
+
 /** `begin` is called before anything is made; `own`: a disk that is there is of this attachment already. Undefined where the storage shows no disk at the address, after all attempts. */
 export async function appear(
   scene: Scene,
@@ -86,10 +102,9 @@ export async function appear(
 ): Promise<Appeared | undefined> {
   const { context } = scene;
   const { folders, policy, probe } = context;
-  const before = await diskAt(folders, address);
+  const before = await found(scene, address);
   const usable = before === undefined ? undefined : await checked(scene, before, own);
   if (usable !== undefined) return { disk: usable, made: false };
-  if (before === undefined && (await isThere(folders, address))) await removeAddress(scene, address);
   await begin();
   const { host, channel, target, lun } = address;
   for (let attempt = 1; attempt <= Math.max(1, policy.scanAttempts); attempt += 1) {

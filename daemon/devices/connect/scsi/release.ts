@@ -42,35 +42,40 @@ async function isLeftTo(scene: Scene, disk: ScsiDisk): Promise<boolean> {
   return true;
 }
 
-/** One that the kernel has brought back in the place of ours, with its port: as long as it is the volume, and nobody uses it. */
-async function hasReturned(scene: Scene, disk: ScsiDisk, wanted: ScsiBuilt['identity']): Promise<boolean> {
+/** One that the kernel has brought back in the place of ours, with its port: as long as it is the volume, and nobody uses it but by a
+ *  map of ours, of which its users are asked when that is left. */
+async function hasReturned(
+  scene: Scene,
+  disk: ScsiDisk,
+  { identity: wanted, map }: Pick<ScsiBuilt, 'identity' | 'map'>,
+): Promise<boolean> {
   const { context } = scene;
   const now = await context.probe.scsiIdentity(disk.device).catch(() => undefined);
   if (wanted === null || now === undefined || !compareIdentity(wanted, now).same) return false;
-  if ((await mapOver(context.folders, disk)) !== undefined || (await isOpen(scene, disk))) return false;
+  const over = await mapOver(context.folders, disk);
+  const inOurs = over !== undefined && map?.made === true && over.wwid === map.wwid;
+  if (!inOurs && (over !== undefined || (await isOpen(scene, disk)))) return false;
   context.note(`${disk.device} has come back by itself, and goes with the others`);
   return true;
 }
 
-/** Disks of this attachment that are still there. */
-async function ownDisks(
-  scene: Scene,
-  { ways, identity }: Pick<ScsiBuilt, 'ways' | 'identity'>,
-  wayOf: WayOf,
-): Promise<ScsiDisk[]> {
+/** The disks at the ways that were made, or at those that were there before, that are still the same. */
+async function disksAt(scene: Scene, built: ScsiBuilt, wayOf: WayOf, made: boolean): Promise<ScsiDisk[]> {
   const found: ScsiDisk[] = [];
-  for (const built of ways.filter(({ made }) => made)) {
-    const way = wayOf(built);
+  for (const entry of built.ways.filter((one) => one.made === made)) {
+    const way = wayOf(entry);
     const address = await way.address();
     const disk = address === undefined ? undefined : await diskAt(scene.context.folders, address);
     if (disk === undefined) continue;
-    const other = built.sequence !== null && disk.sequence !== built.sequence;
-    if (other && !(way.returns === true && (await hasReturned(scene, disk, identity)))) continue;
-    if (isDoubtful(built, disk) && (await isLeftTo(scene, disk))) continue;
+    const other = entry.sequence !== null && disk.sequence !== entry.sequence;
+    if (other && !(made && way.returns === true && (await hasReturned(scene, disk, built)))) continue;
+    if (made && isDoubtful(entry, disk) && (await isLeftTo(scene, disk))) continue;
     found.push(disk);
   }
   return found;
 }
+
+const namesOf = (disks: readonly ScsiDisk[]): string[] => disks.map(({ name }) => name);
 
 /** A disk that stands alone, or in a map that is not ours. */
 async function free(scene: Scene, disk: ScsiDisk): Promise<void> {
@@ -104,10 +109,7 @@ async function removeAll(scene: Scene, disks: readonly ScsiDisk[]): Promise<void
     const names = left.map(({ disk }) => disk.device);
     throw deviceLeft(scene.what, names, left.map(({ why }) => why).join('; '));
   }
-  const paths = await dropPaths(
-    scene,
-    disks.map(({ name }) => name),
-  );
+  const paths = await dropPaths(scene, namesOf(disks));
   if (paths.length > 0) throw deviceLeft(scene.what, paths, 'multipathd does not let go of its paths');
 }
 
@@ -116,8 +118,9 @@ export const sameBoot = async ({ boot }: ScsiBuilt): Promise<boolean> => boot ==
 
 export async function release(scene: Scene, built: ScsiBuilt, wayOf: WayOf): Promise<void> {
   if (await sameBoot(built)) {
-    if (built.map !== null) await leaveMap(scene, built.map);
-    const disks = await ownDisks(scene, built, wayOf);
+    const disks = await disksAt(scene, built, wayOf, true);
+    const found = await disksAt(scene, built, wayOf, false);
+    if (built.map !== null) await leaveMap(scene, built.map, { made: namesOf(disks), found: namesOf(found) });
     for (const disk of disks) await free(scene, disk);
     await removeAll(scene, disks);
   }

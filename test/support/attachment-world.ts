@@ -56,6 +56,7 @@ export interface AttachmentWorld {
   readonly attachments: Attachments;
   /** A daemon with the same state, as after a restart. `life`: until it ends. */
   readonly another: (life?: Life) => Attachments;
+  readonly locationOf: (name: string, password?: string) => RemoteLocation;
   /** For reading, by a job, unless `more` says otherwise. */
   readonly acquire: (
     name: string,
@@ -93,8 +94,8 @@ export function attachmentWorld(): AttachmentWorld {
       lockDirectory: join(folder, 'locks'),
     });
   const attachments = another();
-  const locationOf = (name: string): RemoteLocation => {
-    const location = connectors.parse(`fake://user:swordfish@portal/${name}`);
+  const locationOf = (name: string, password = 'swordfish'): RemoteLocation => {
+    const location = connectors.parse(`fake://user:${password}@portal/${name}`);
     if (location.where !== 'attached') throw new Error('it is here');
     return location;
   };
@@ -108,5 +109,5 @@ export function attachmentWorld(): AttachmentWorld {
       note: () => undefined,
       ...more,
     });
-  return { storage, attachments, another, acquire };
+  return { storage, attachments, another, locationOf, acquire };
 }

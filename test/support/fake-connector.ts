@@ -104,6 +104,7 @@ export class FakeStorage {
       parseInfo: (data) => ({ ...(data as Connection) }),
       format: (connection) => `fake://${textIn(connection, 'portal')}/${nameIn(connection)}`,
       key: (connection) => `${textIn(connection, 'portal')}/${nameIn(connection)}`,
+      admits: (held, asked) => textIn(held, 'password') === textIn(asked, 'password'),
       frozen: () => this.frozen,
       attach: async (connection, context) => {
         const built = { session: context.id };

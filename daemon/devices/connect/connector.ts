@@ -160,6 +160,8 @@ export interface Connector {
   format(connection: Connection): string;
   /** Equal for two connections to the same device: such attachments are shared. No secrets. */
   key(connection: Connection): string;
+  /** False where who asks has not shown the right to what was attached with `held`: another secret, or none. */
+  admits?(held: Connection, asked: Connection): boolean;
   /** True where what is attached for reading shows the moment of the attach, and not the device as it is: nobody else shares it. */
   frozen?(connection: Connection): boolean;
   attach(connection: Connection, context: ConnectContext): Promise<Attached>;

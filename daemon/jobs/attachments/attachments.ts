@@ -22,6 +22,7 @@ import type { Observation } from '../../devices/connect/connector.ts';
 import type { RemoteLocation } from '../../devices/connect/connectors.ts';
 import { describeHost, type HostConnector, type HostWish } from '../../devices/connect/host.ts';
 import {
+  attachDenied,
   attachFailed,
   deviceBusy,
   deviceHeld,
@@ -157,11 +158,12 @@ export class Attachments {
 
   /** Looks for new, lost, returned and grown paths. */
   async rescan(id: string, signal: AbortSignal, note: (what: string) => void): Promise<AttachmentRecord> {
-    return this.#turns.run(this.get(id).key, async () => {
+    const scan = async () => {
       const record = this.get(id);
       if (record.status !== 'attached' && record.status !== 'stale') throw notAttached(record);
       return this.#work.rescan(record, signal, note);
-    });
+    };
+    return this.#turns.run(this.get(id).key, scan, signal);
   }
 
   /** The device as it is now; undefined where it is not attached. */
@@ -245,9 +247,12 @@ export class Attachments {
   async #usable(record: AttachmentRecord, order: AcquireOrder) {
     const others = record.users.filter((one) => !isUser(one, order.user));
     const { connector, connection } = order.location;
+    const admitted = connector.admits?.(record.connection.connection, connection) !== false;
+    if (!admitted && record.users.length > 0)
+      throw attachDenied(record.url, 'it is attached with another user name or secret');
     // What was frozen for another one is old by now, and would be taken for the device as it is.
     const old = record.access === 'read' && connector.frozen?.(connection) === true;
-    const mayShare = (record.access === 'write' || order.access === 'read') && !old;
+    const mayShare = admitted && (record.access === 'write' || order.access === 'read') && !old;
     if (!mayShare && others.length > 0) {
       const how = order.access === 'write' ? 'to be read' : 'as it was at an earlier moment';
       throw deviceHeld(record.url, how, others.map(userText));

@@ -11,9 +11,10 @@ import type { Step } from '../../support/fake-connector.ts';
 let storage: AttachmentWorld['storage'];
 let attachments: AttachmentWorld['attachments'];
 let another: AttachmentWorld['another'];
+let locationOf: AttachmentWorld['locationOf'];
 let acquire: AttachmentWorld['acquire'];
 beforeEach(() => {
-  ({ storage, attachments, another, acquire } = attachmentWorld());
+  ({ storage, attachments, another, locationOf, acquire } = attachmentWorld());
 });
 
 describe('one device', () => {
@@ -48,6 +49,22 @@ describe('one device', () => {
     expect(also.id).toBe(writing.id);
     await Promise.all([also.release(), writing.release()]);
     expect(storage.left()).toEqual([]);
+  });
+
+  test('is not shared with who comes with another secret; when nobody has it, it is attached anew with that', async () => {
+    const hold = await acquire('a');
+    const other = { location: locationOf('a', 'guessed') };
+    const refused = await faultOf(acquire('a', 'two', other));
+    expect(refused.code).toBe('ATTACH_DENIED');
+    expect(refused.message).not.toContain('guessed');
+    expect((await hold.verify()).identity.names).toEqual(['naa.a']);
+    hold.keep();
+    // The same user, too: what he has must not go for a secret that may be wrong.
+    expect((await faultOf(acquire('a', 'one', other))).code).toBe('ATTACH_DENIED');
+    await (await acquire('a')).release();
+    const anew = await acquire('a', 'two', other);
+    expect(anew.id).not.toBe(hold.id);
+    await anew.release();
   });
 
   test('that shows only the moment of its attach is read by nobody else, who would take it for the device as it is', async () => {

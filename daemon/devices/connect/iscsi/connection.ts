@@ -74,6 +74,10 @@ export function readChap(user: unknown, password: unknown): Chap | null {
   return { user, password };
 }
 
+/** Whether who shows `asked` may have what was opened with `held`: whatever nobody asked a secret for, and else for the same one. */
+export const opens = (held: Chap | null, asked: Chap | null): boolean =>
+  held === null || (held.password !== '' && held.user === asked?.user && held.password === asked.password);
+
 function readSaved(value: Json | undefined): Chap | null {
   return isMap(value) ? readChap(value['user'], value['password']) : null;
 }

@@ -12,7 +12,7 @@ import { release, sameBoot, type WayOf } from '../scsi/release.ts';
 import { type Scene, sceneOf, until } from '../scsi/scene.ts';
 import { askable, grow, observe } from '../scsi/watch.ts';
 import { type IscsiBuilt, placeOf, portalOf, readIscsiBuilt, viaOf } from './built.ts';
-import { type IscsiConnection, load, type Portal } from './connection.ts';
+import { type IscsiConnection, load, opens, type Portal } from './connection.ts';
 import { discover } from './discover.ts';
 import { leftovers } from './leftovers.ts';
 import { type LoginParts, login, portalKey } from './login.ts';
@@ -138,6 +138,7 @@ export const iscsi: Connector = {
   parseInfo,
   format,
   key,
+  admits: (held, asked) => opens(load(held).chap, load(asked).chap),
   attach,
   observe: (connection, built, context) => {
     const scene = sceneOf(context, format(connection));

@@ -1,5 +1,5 @@
 /** Logs in to one portal of a target, or finds the session that is there.
- *  Promises: a session that is there is used as it is; a login of ours brings no disks along, ends within seconds where nobody answers,
+ *  Promises: a session that is there is used as it is, by who has the secret that it was logged in with; a login of ours brings no disks along, ends within seconds where nobody answers,
  *  and is in the journal before it is begun. Who calls holds the key of the portal and target. */
 
 import type { ConnectContext } from '../connector.ts';
@@ -8,10 +8,10 @@ import { NoWay } from '../scsi/bring.ts';
 import { type Ledger, put } from '../scsi/built.ts';
 import { type Scene, until } from '../scsi/scene.ts';
 import type { IscsiBuilt, SessionBuilt } from './built.ts';
-import type { Chap, Portal } from './connection.ts';
+import { type Chap, opens, type Portal } from './connection.ts';
 import { type RecordSettings, settingOf } from './record-text.ts';
-import { borrow, findNode, isMarked } from './records.ts';
-import { type Session, sessionsTo } from './sessions.ts';
+import { borrow, findNode, giveBack, isMarked } from './records.ts';
+import { chapOf, type Session, sessionsTo } from './sessions.ts';
 
 /** Exit statuses of iscsiadm(8). */
 const sessionExists = 15;
@@ -76,18 +76,24 @@ const journal = (ledger: Ledger<IscsiBuilt>, entry: SessionBuilt): Promise<void>
     sessions: put(value.sessions, entry, ({ portal, iqn }) => portal === entry.portal && iqn === entry.iqn),
   }));
 
-async function loggedIn(parts: LoginParts, to: Portal, entry: SessionBuilt): Promise<Session> {
+async function loggedIn(
+  parts: LoginParts,
+  to: Portal,
+  entry: SessionBuilt & { readonly record: string },
+): Promise<Session> {
   const { scene, ledger } = parts;
   const { tools, folders } = scene.context;
   const options = { timeoutMs: loginLimitMs, toTheEnd: true };
   const { status, complaint, stderr } = await tools.run('iscsiadm', [...nodeWords(to), '--login'], options);
   const look = async () => (await sessionsTo(folders, to.portal, to.iqn)).at(-1);
   const session = await until(scene, look, { limitMs: status === 0 ? 5_000 : 0 });
-  if (session !== undefined && (status === 0 || status === sessionExists)) {
+  if (session !== undefined && status === 0) {
     await journal(ledger, { ...entry, trying: false, sid: session.sid });
     return session;
   }
-  await journal(ledger, { ...entry, trying: status === null });
+  if (status !== null && status !== 0) await unrecorded(ledger, entry);
+  // Somebody was faster.
+  if (session !== undefined && status === sessionExists) return shared(parts, to, session);
   if (status === loginDenied) throw new NoWay('the target has refused the user name or the secret', true);
   const said = /initiator reported error \((.*)\)/.exec(stderr)?.[1] ?? complaint;
   const why = unsuccessful.get(status ?? -1);
@@ -101,10 +107,7 @@ export async function login(parts: LoginParts, to: Portal): Promise<Session> {
   const own = ledger.value.sessions.find(({ portal, iqn }) => portal === to.portal && iqn === to.iqn);
   const there = await sessionsTo(context.folders, to.portal, to.iqn);
   const session = there.find(({ state }) => state === 'LOGGED_IN') ?? there[0];
-  if (session !== undefined) {
-    if (session.sid !== own?.sid) await journal(ledger, await sharedWith(context, to, session));
-    return session;
-  }
+  if (session !== undefined) return session.sid === own?.sid ? session : shared(parts, to, session);
   if (chap?.password === '') throw new NoWay(`no secret is known for the user "${chap.user}"`, true);
   return loggedIn(parts, to, await recorded(parts, to, own));
 }
@@ -114,7 +117,7 @@ async function recorded(
   { scene: { context }, ledger, chap, several }: LoginParts,
   to: Portal,
   own: SessionBuilt | undefined,
-): Promise<SessionBuilt> {
+): Promise<SessionBuilt & { readonly record: string }> {
   const { portal, iqn } = to;
   const find = () => findNode(context, portal, iqn);
   const before = await find();
@@ -130,6 +133,27 @@ async function recorded(
   const entry = { ...pending, record: path };
   await journal(ledger, entry);
   return entry;
+}
+
+async function shared({ scene, ledger, chap }: LoginParts, to: Portal, session: Session): Promise<Session> {
+  const { context } = scene;
+  const held = await chapOf(context.folders, session);
+  if (held === undefined || !opens(held, chap)) {
+    const why = held === undefined ? 'nobody can say with which secret' : 'with another user name or secret';
+    throw new NoWay(`session ${session.sid} is there, ${why}, and is not shared`, true);
+  }
+  await journal(ledger, await sharedWith(context, to, session));
+  return session;
+}
+
+/** Without a session of ours the record is its owner's again at once: he may log in with it meanwhile. */
+async function unrecorded(
+  ledger: Ledger<IscsiBuilt>,
+  entry: SessionBuilt & { readonly record: string },
+): Promise<void> {
+  await journal(ledger, { ...entry, made: false, trying: false });
+  await giveBack(entry.record, entry.fresh);
+  await journal(ledger, { ...entry, made: false, trying: false, record: null, fresh: false });
 }
 
 /** A session that was there is somebody else's, unless the record says that an attachment of ours has made it: then whoever leaves

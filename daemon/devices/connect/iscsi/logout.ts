@@ -1,5 +1,6 @@
 /** Leaves a session, and gives back its record.
- *  Promises: a session that was there before, or on which anything still stands, stays; one that a killed login of ours brings up late
+ *  Promises: a session that was there before, or on which anything still stands, stays, and so does one whose record somebody else has
+ *  made his own since, as OpenStack does before it shares a session: he ends it. One that a killed login of ours brings up late
  *  is waited for, so that it isn't left. Who calls has taken down the disks of the attachment. */
 
 import { namesIn, readText } from '../../block-names.ts';
@@ -8,7 +9,7 @@ import { type Scene, until } from '../scsi/scene.ts';
 import { deviceLeft } from '../trouble.ts';
 import type { SessionBuilt } from './built.ts';
 import { portalKey } from './login.ts';
-import { findNode, giveBack } from './records.ts';
+import { findNode, giveBack, isMarked, isTaken } from './records.ts';
 import { type Session, sessionsTo } from './sessions.ts';
 
 /** iscsid gives a login up by itself long before. */
@@ -25,7 +26,9 @@ async function loginRuns({ portal, iqn }: SessionBuilt): Promise<boolean> {
   return false;
 }
 
+/** Undefined where no login of ours can have made one: it was refused, or not begun, as the record comes before it. */
 async function ownSession(scene: Scene, entry: SessionBuilt): Promise<Session | undefined> {
+  if (entry.sid === null && (!entry.trying || entry.record === null)) return undefined;
   if (entry.trying) {
     const ended = async () => ((await loginRuns(entry)) ? undefined : true);
     await until(scene, ended, { limitMs: lateLoginLimitMs, everyMs: 300 });
@@ -55,10 +58,25 @@ async function leave(scene: Scene, entry: SessionBuilt, sameBoot: boolean): Prom
       context.note(`session ${session.sid} stays: ${others.map(addressText).join(', ')} stands on it`);
       return;
     }
-    await logOut(scene, session);
-  }
-  const path = entry.record ?? (entry.fresh ? await findNode(context, entry.portal, entry.iqn) : undefined);
-  if (entry.made && path !== undefined && path !== null) await giveBack(path, entry.fresh);
+    if (entry.record !== null && (await isTaken(entry.record))) {
+      context.note(`session ${session.sid} stays: somebody else has changed its record, and shares it`);
+    } else await logOut(scene, session);
+  } else if (await usedByAnother(scene, entry)) return;
+  if (entry.record !== null) await giveBack(entry.record, false);
+  else if (entry.fresh) await removeUnmarked(scene, entry);
+}
+
+/** A later login of ours has taken the record over, and gives it back. */
+async function usedByAnother({ context }: Scene, { portal, iqn, record }: SessionBuilt): Promise<boolean> {
+  if (record === null || !(await isMarked(record))) return false;
+  return (await sessionsTo(context.folders, portal, iqn)).length > 0;
+}
+
+/** A record that was made, and has not got our mark yet; with a session to its portal it is somebody else's. */
+async function removeUnmarked({ context }: Scene, { portal, iqn }: SessionBuilt): Promise<void> {
+  const path = await findNode(context, portal, iqn);
+  if (path === undefined || (await sessionsTo(context.folders, portal, iqn)).length > 0) return;
+  await giveBack(path, true);
 }
 
 export async function leaveSession(scene: Scene, entry: SessionBuilt, sameBoot: boolean): Promise<void> {

@@ -97,10 +97,9 @@ export async function borrow(
 
 /** Puts back what was there before: nothing, or the record of somebody else. `fresh`: whatever is there was made by us. */
 export async function giveBack(path: string, fresh: boolean): Promise<void> {
-  const kept = await readFile(keptAt(path), 'utf8').catch(() => undefined);
-  if (kept !== undefined) {
-    // Where it was removed meanwhile, nobody wants it any more.
-    if (await isFile(path)) await rename(keptAt(path), path);
+  if (await isFile(keptAt(path))) {
+    // Where it was removed or changed meanwhile, nobody wants the old one any more.
+    if (await isMarked(path)) await rename(keptAt(path), path);
     else await removeFile(keptAt(path));
     return;
   }
@@ -118,3 +117,7 @@ export async function giveBack(path: string, fresh: boolean): Promise<void> {
 /** Whether it was made by an attachment of ours. */
 export const isMarked = async (path: string): Promise<boolean> =>
   readFile(path, 'utf8').then(isOurs, () => false);
+
+/** Whether a record that was ours has been written anew by somebody else. */
+export const isTaken = async (path: string): Promise<boolean> =>
+  (await isFile(path)) && !(await isMarked(path));

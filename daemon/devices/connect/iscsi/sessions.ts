@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { namesIn, readText } from '../../block-names.ts';
 import type { SystemFolders } from '../connector.ts';
 import { addressesOf, hostAbove, type ScsiAddress } from '../scsi/disks.ts';
-import { readPortal } from './connection.ts';
+import { type Chap, readPortal } from './connection.ts';
 
 export interface Session {
   readonly sid: number;
@@ -47,6 +47,18 @@ export async function sessions(folders: SystemFolders): Promise<Session[]> {
 /** Those to one portal of a target; there may be several. */
 export async function sessionsTo(folders: SystemFolders, portal: string, iqn: string): Promise<Session[]> {
   return (await sessions(folders)).filter((one) => one.portal === portal && one.iqn === iqn);
+}
+
+/** What a session was logged in with, by the kernel's own word; null: nobody was asked. Undefined where it can't be read. */
+export async function chapOf({ sys }: SystemFolders, { sid }: Session): Promise<Chap | null | undefined> {
+  const folder = join(sys, 'class/iscsi_session', `session${sid}`);
+  const [user, password] = [
+    await readText(join(folder, 'username')),
+    await readText(join(folder, 'password')),
+  ];
+  if (user === undefined || password === undefined) return undefined;
+  const none = ['', '(null)'];
+  return none.includes(user) || none.includes(password) ? null : { user, password };
 }
 
 /** The initiator in software has one target to a host, at 0:0; where one is known already, sysfs says so. */

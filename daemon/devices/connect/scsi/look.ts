@@ -36,8 +36,7 @@ async function pathsOf(
   map: MultipathMap | undefined,
 ): Promise<DevicePath[]> {
   const known = map === undefined ? [] : await knownPaths(scene.context);
-  const sorted = all.toSorted((one, other) => (one.via < other.via ? -1 : 1));
-  return sorted.map((seen) => ({
+  return all.map((seen) => ({
     device: seen.disk?.device ?? null,
     number: seen.disk?.number ?? null,
     via: seen.via,
@@ -49,17 +48,19 @@ async function pathsOf(
   }));
 }
 
-/** The volume over its map, or without one over the first way that works. DEVICE_FAILED where none does. */
+/** The volume over its map, or without one over the first way that works, in the same order at each look. DEVICE_FAILED where none
+ *  does. */
 export async function observation(
   scene: Scene,
-  all: readonly Seen[],
+  seen: readonly Seen[],
   map: MultipathMap | undefined,
 ): Promise<Observation> {
+  const all = seen.toSorted((one, other) => (one.via < other.via ? -1 : 1));
   const first = all.find(isLive);
   if (first === undefined) {
-    const seen = all.map(({ via, disk }) => `${via}: ${disk === undefined ? 'no disk' : 'no answer'}`);
+    const why = all.map(({ via, disk }) => `${via}: ${disk === undefined ? 'no disk' : 'no answer'}`);
     throw new Fault('DEVICE_FAILED', `Cannot reach "${scene.what}": none of its paths works`, {
-      details: { paths: seen },
+      details: { paths: why },
     });
   }
   const paths = await pathsOf(scene, all, map);

@@ -3,9 +3,11 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Built } from '../../../../daemon/devices/connect/connector.ts';
 import { fc } from '../../../../daemon/devices/connect/fc/fc.ts';
+import type { Tools } from '../../../../daemon/devices/connect/tools.ts';
 import { SimulatedHost, type Unit } from './simulated-fc.ts';
 
 const [ours, ours2] = ['21000024ff000001', '21000024ff000002'] as const;
@@ -88,6 +90,7 @@ test('the exact unit is scanned on each port that sees the target, and taken awa
   const context = host.context({ journal: async (built) => void journal.push(structuredClone(built)) });
   const connection = fc.parseUrl(`fc://${a},${b}/1`);
   const attached = await fc.attach(connection, context);
+  // Both ports at a time.
   expect(host.orders.filter((order) => order.includes('scan')).sort()).toEqual([
     'class/scsi_host/host3/scan 0 2 1',
     'class/scsi_host/host4/scan 0 0 1',
@@ -101,8 +104,8 @@ test('the exact unit is scanned on each port that sees the target, and taken awa
   const seen = await fc.observe(connection, attached.built, context);
   expect(seen.device).toBe(attached.device);
   const ways = (await fc.paths?.(connection, attached.built, context)) ?? [];
-  expect(ways.map(({ device }) => device)).toEqual(
-    seen.paths.flatMap(({ device }) => (device === null ? [] : [device])),
+  expect(ways.map(({ device }) => device).sort()).toEqual(
+    seen.paths.flatMap(({ device }) => (device === null ? [] : [device])).sort(),
   );
   shared.names = ['naa.another'];
   for (const way of ways) expect(await way.ask()).toEqual({ names: ['naa.another'], serial: null });
@@ -165,6 +168,51 @@ test('a disk that was there before is used and left', async () => {
   const attached = await fc.attach(connection, host.context());
   await fc.detach(connection, attached.built, host.context());
   expect(host.disks).toEqual(['sda']);
+});
+
+test('a disk that somebody is just scanning for is waited for and left; a unit that never gets one is scanned anew', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
+  const finish = host.halfScanned('3:0:0:1');
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const attaching = fc.attach(connection, host.context());
+  await pause(300);
+  finish();
+  const attached = await attaching;
+  await fc.detach(connection, attached.built, host.context());
+  expect(host.disks).toEqual(['sda']);
+  expect(host.orders.filter((order) => !order.endsWith('rescan 1'))).toEqual([]);
+  await host.probe.order(`${host.sys}/class/scsi_device/3:0:0:1/device/delete`, '1');
+  host.halfScanned('3:0:0:1');
+  const anew = await fc.attach(connection, host.context());
+  await fc.detach(connection, anew.built, host.context());
+  expect(host.disks).toEqual([]);
+});
+
+test('a map of ours that a path of somebody else has joined is left to him', async () => {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { built } = await fc.attach(connection, host.context());
+  host.map('3600a09803', ['sda', 'sdz']);
+  const run: string[] = [];
+  const tools: Tools = {
+    run: async (program, words) => {
+      run.push([program, ...words].join(' '));
+      const left = words.join(' ') === 'del path sda';
+      if (left) rmSync(join(host.sys, 'block/sda/holders/dm-0'));
+      return { status: 0, stdout: 'ok', stderr: '', timedOut: false, complaint: '' };
+    },
+    output: async () => '',
+    find: async (program) => `/sbin/${program}`,
+  };
+  const map = { wwid: '3600a09803', made: true, added: true };
+  await fc.detach(connection, { ...built, map }, host.context({ tools }));
+  expect(host.disks).toEqual([]);
+  expect(run).toContain('multipathd restorequeueing map 3600a09803');
+  expect(run.filter((line) => /multipath -f|del map|disablequeueing/.test(line))).toEqual([]);
 });
 
 test('all targets are scanned only where that was asked for, and what comes in of others goes again', async () => {

@@ -32,6 +32,21 @@ test('a URL is read to portals, target and number, and written back without a se
 });
 
 test.each([
+  ['', '', true],
+  ['', '?user=a&password=x', true],
+  ['?user=a&password=x', '?user=a&password=x', true],
+  ['?user=a&password=x', '?user=a&password=y', false],
+  ['?user=a&password=x', '?user=b&password=x', false],
+  ['?user=a&password=x', '?user=a', false],
+  ['?user=a&password=x', '', false],
+  ['?user=a', '?user=a', false],
+])('what was attached with "%s" is shared with who asks with "%s": %s', (held, asked, expected) => {
+  const [one, other] = [held, asked].map((query) => iscsi.parseUrl(`iscsi://h/${iqn}/1${query}`));
+  if (one === undefined || other === undefined) throw new Error('two connections');
+  expect(iscsi.admits?.(one, other)).toBe(expected);
+});
+
+test.each([
   ['SAM', 300, 300],
   ['SAM2', 255, 255],
   ['SAM2', 256, 16_640],

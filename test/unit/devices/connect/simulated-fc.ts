@@ -71,14 +71,37 @@ export class SimulatedHost {
 
   #appear(host: number, target: number, lun: number): void {
     const address = `${host}:0:${target}:${lun}`;
-    if (existsSync(this.#folder(address))) return;
+    if (!existsSync(this.#folder(address))) this.#disk(address);
+  }
+
+  /** Somebody's scan, in the middle: the unit is there, and its disk when the answer is called. */
+  halfScanned(address: string): () => void {
+    write(join(this.#folder(address), 'state'), 'running');
+    return () => this.#disk(address);
+  }
+
+  /** A map over these disks; multipathd's part is the test's. */
+  map(wwid: string, disks: readonly string[]): void {
+    const folder = join(this.sys, 'block/dm-0');
+    write(join(folder, 'dm/uuid'), `mpath-${wwid}`);
+    write(join(folder, 'dm/name'), wwid);
+    write(join(folder, 'dev'), '253:0');
+    for (const disk of disks) {
+      write(join(folder, 'slaves', disk), '');
+      const holders = join(this.sys, 'block', disk, 'holders');
+      if (existsSync(holders)) symlinkSync(folder, join(holders, 'dm-0'));
+    }
+  }
+
+  #disk(address: string): void {
+    const [host, , target, lun] = address.split(':').map(Number);
     const name = `sd${String.fromCharCode(97 + this.#disks)}`;
     const block = join(this.#folder(address), 'block', name);
     write(join(block, 'dev'), `8:${this.#disks * 16}`);
     write(join(block, 'diskseq'), String(100 + this.#disks));
     write(join(block, 'address'), address);
     write(join(this.#folder(address), 'state'), 'running');
-    const unit = this.targets.find((one) => one.host === host && one.target === target)?.units.get(lun);
+    const unit = this.targets.find((one) => one.host === host && one.target === target)?.units.get(lun ?? -1);
     const page = namesPage(unit?.names ?? []);
     if (page !== undefined) writeFileSync(join(this.#folder(address), 'vpd_pg83'), page);
     mkdirSync(join(block, 'holders'));

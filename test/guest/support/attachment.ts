@@ -39,9 +39,13 @@ export class Attachment {
   readonly #connector: Connector;
   #gone = false;
 
-  constructor(connector: Connector, url: string, policy: Partial<AttachPolicy> = {}) {
+  /** `where`: a URL, or `data` of a connection_info. */
+  constructor(connector: Connector, where: string | object, policy: Partial<AttachPolicy> = {}) {
     this.#connector = connector;
-    this.connection = connector.parseUrl(url);
+    this.connection =
+      typeof where === 'string'
+        ? connector.parseUrl(where)
+        : connector.parseInfo(where, { driverType: connector.kind });
     const context = contextForTest({ access: 'write', policy: { ...severalPaths, ...policy } });
     this.context = { ...context, alone, probe: createProbe(native, { askMs: 8_000, orderMs: 60_000 }) };
     onTestFinished(async () => {

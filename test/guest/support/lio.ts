@@ -21,13 +21,14 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { run } from '../../support/devices.ts';
 import { modprobe } from './inside.ts';
-import { bothLinks, type Link, laidLinks, onSan, sanAddress } from './links.ts';
+import { bothLinks, type Link, laidLinks, onSan, sanAddress, sanAddress6 } from './links.ts';
 
 const configfs = '/sys/kernel/config/target';
 const portNumber = 3260;
 
 export const portal = (link: Link): string => `${sanAddress(link)}:${portNumber}`;
 export const portals: readonly string[] = bothLinks.map(portal);
+export const portals6: readonly string[] = bothLinks.map((link) => `[${sanAddress6(link)}]:${portNumber}`);
 
 const put = (path: string, text: string | number): void => writeFileSync(path, String(text));
 
@@ -150,7 +151,11 @@ export class Target {
   disable = (): void => put(`${this.#group}/enable`, 0);
 
   openPortal(link: Link): void {
-    const folder = `${this.#group}/np/${portal(link)}`;
+    this.listen(portal(link));
+  }
+
+  listen(where: string): void {
+    const folder = `${this.#group}/np/${where}`;
     if (!existsSync(folder)) onSan('mkdir', folder);
   }
 

@@ -7,8 +7,9 @@ import { eventually } from '../../support/daemon.ts';
 import { run } from '../../support/devices.ts';
 import { Attachment } from '../support/attachment.ts';
 import { head, initiatorReady, marked, nothingLeft, single, states } from '../support/iscsi-world.ts';
+import { leftovers } from '../support/leftovers.ts';
 import { cut, restore } from '../support/links.ts';
-import { ArrayVolume, portals, Target } from '../support/lio.ts';
+import { ArrayVolume, portals, portals6, Target } from '../support/lio.ts';
 
 const MiB = 2 ** 20;
 
@@ -55,6 +56,33 @@ test('two paths: one map, which goes on when a link is cut', async () => {
     /^\/36001405/m,
   );
   expect(readdirSync('/etc/iscsi/nodes')).toEqual([]);
+});
+
+test('portals of IPv6: named, discovered, shared by a second volume, left', async () => {
+  nothingLeft();
+  const volumes = [0, 1].map(() => ArrayVolume.ofSize(16 * MiB));
+  const target = Target.start({ links: [] });
+  for (const portal of portals6) target.listen(portal);
+  for (const [lun, volume] of volumes.entries()) {
+    target.addLun(lun, volume);
+    marked(volume, `volume ${lun}`);
+  }
+  // Not as the kernel writes them.
+  const asked = { target_portals: ['[FD00:0077:0::2]:3260', '[fd00:77:1:0::2]:3260'] };
+  const named = { ...asked, target_iqns: [target.iqn, target.iqn], target_luns: [0, 0] };
+  const first = new Attachment(iscsi, named, { pathsMin: 2 });
+  const attached = await first.attach();
+  expect(states(attached)).toEqual(['active', 'active']);
+  expect(attached.paths.map(({ via }) => via)).toEqual(
+    portals6.map((portal) => `${portal} ${target.iqn} lun 0`).sort(),
+  );
+  const discover = `iscsi://${portals6[1]}/${target.iqn}/1?discover=yes`;
+  const second = new Attachment(iscsi, discover, { pathsMin: 2 });
+  expect(head((await second.attach()).device, 8)).toBe('volume 1');
+  expect(leftovers().sessions).toHaveLength(2);
+  await first.detach();
+  expect(states(await second.observe())).toEqual(['active', 'active']);
+  await second.detach();
 });
 
 test('a wrong secret is refused as such, the right one is in no list of programs and in no file afterwards', async () => {

@@ -2,6 +2,7 @@
  *  Promises: started once a machine, found again by later tests; a link that is cut is noticed within seconds, not minutes. */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { onTestFinished } from 'vitest';
 import { eventually } from '../../support/daemon.ts';
 import { run } from '../../support/devices.ts';
 import { machine, modprobe } from './inside.ts';
@@ -62,13 +63,36 @@ export async function startMultipathd(more = ''): Promise<void> {
   writeFileSync('/etc/multipath.conf', multipathConf + more);
   if (machine() === 'qemu') run('systemctl', 'restart', 'multipathd');
   else run('multipathd');
-  await eventually('multipathd answers', () => {
-    try {
-      return !run('multipathd', 'show', 'status').includes('error');
-    } catch {
-      return false;
-    }
-  });
+  await eventually('multipathd answers', multipathdAnswers);
+}
+
+const multipathdAnswers = (): boolean => {
+  try {
+    return !run('multipathd', 'show', 'status').includes('error');
+  } catch {
+    return false;
+  }
+};
+
+/** Until the test has finished multipathd has other settings: `change` makes them of the usual ones. */
+export async function setMultipath(change: (text: string) => string): Promise<void> {
+  const load = async (text: string) => {
+    writeFileSync('/etc/multipath.conf', text);
+    run('multipathd', 'reconfigure');
+    await eventually('multipathd has its settings', () =>
+      run('multipathd', 'show', 'daemon').includes('idle'),
+    );
+  };
+  await load(change(multipathConf));
+  onTestFinished(() => load(multipathConf));
+}
+
+/** Until the test has finished there is no multipathd. */
+export async function stopMultipathd(): Promise<void> {
+  if (machine() === 'qemu') run('systemctl', 'stop', 'multipathd.socket', 'multipathd');
+  else run('multipathd', 'shutdown');
+  await eventually('multipathd has ended', () => !running('multipathd'));
+  onTestFinished(() => startMultipathd());
 }
 
 /** udev has handled everything that has happened up to now. */

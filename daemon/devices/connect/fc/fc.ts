@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import type { Attached, ConnectContext, Connection, Connector, Json, SystemFolders } from '../connector.ts';
-import { assemble, type Wanted } from '../scsi/assemble.ts';
+import { assemble, wantedOf } from '../scsi/assemble.ts';
 import { bring, isReached, type Outcome } from '../scsi/bring.ts';
 import {
   bootId,
@@ -159,11 +159,6 @@ async function reachAll(
   return outcomes;
 }
 
-const wantedOf = ({ policy }: ConnectContext, { enforceMultipath }: FcConnection): Wanted => ({
-  multipath: policy.multipath,
-  enforce: policy.multipath && (enforceMultipath ?? policy.enforceMultipath),
-});
-
 async function attachWith(
   connection: Connection,
   context: ConnectContext,
@@ -171,7 +166,7 @@ async function attachWith(
 ): Promise<{ seen: Attached; scene: Scene }> {
   const scene = sceneOf(context, format(connection));
   const asked = load(connection);
-  const wanted = wantedOf(context, asked);
+  const wanted = await wantedOf(scene, asked.enforceMultipath);
   const empty = { boot: await bootId(), ways: [], map: null, identity: null };
   const ledger = new Ledger<ScsiBuilt>(context, earlier ?? empty);
   const ports = await hostPorts(context.folders);

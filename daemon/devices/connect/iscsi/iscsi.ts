@@ -4,7 +4,7 @@
  *  of ours ends with the last disk on it. A crash between a discovery and the journal leaves at most a record that logs in nowhere. */
 
 import type { Attached, ConnectContext, Connection, Connector } from '../connector.ts';
-import { assemble, type Wanted } from '../scsi/assemble.ts';
+import { assemble, wantedOf } from '../scsi/assemble.ts';
 import { bring, isReached, NoWay, type Outcome, troubleOf } from '../scsi/bring.ts';
 import { bootId, Ledger } from '../scsi/built.ts';
 import { passWrongDevice } from '../scsi/identify.ts';
@@ -12,7 +12,7 @@ import { release, sameBoot, type WayOf } from '../scsi/release.ts';
 import { type Scene, sceneOf, until } from '../scsi/scene.ts';
 import { askable, grow, observe } from '../scsi/watch.ts';
 import { type IscsiBuilt, placeOf, portalOf, readIscsiBuilt, viaOf } from './built.ts';
-import { type IscsiConnection, load, opens, type Portal } from './connection.ts';
+import { load, opens, type Portal } from './connection.ts';
 import { discover } from './discover.ts';
 import { leftovers } from './leftovers.ts';
 import { type LoginParts, login, portalKey } from './login.ts';
@@ -69,15 +69,10 @@ async function reachAll(parts: LoginParts, portals: readonly Portal[]): Promise<
   });
 }
 
-const wantedOf = ({ policy }: ConnectContext, { enforceMultipath }: IscsiConnection): Wanted => ({
-  multipath: policy.multipath,
-  enforce: policy.multipath && (enforceMultipath ?? policy.enforceMultipath),
-});
-
 async function attach(connection: Connection, context: ConnectContext): Promise<Attached> {
   const scene = sceneOf(context, format(connection));
   const asked = load(connection);
-  const wanted = wantedOf(context, asked);
+  const wanted = await wantedOf(scene, asked.enforceMultipath);
   const empty = { boot: await bootId(), ways: [], map: null, identity: null, sessions: [] };
   const ledger = new Ledger<IscsiBuilt>(context, empty);
   const [first] = asked.portals;
@@ -110,7 +105,7 @@ async function rescan(
 ): Promise<Attached> {
   const scene = sceneOf(context, format(connection));
   const asked = load(connection);
-  const wanted = wantedOf(context, asked);
+  const wanted = await wantedOf(scene, asked.enforceMultipath);
   const ledger = new Ledger<IscsiBuilt>(context, journaled);
   const known = journaled.ways.map(({ place }) => portalOf(place));
   const others = asked.portals.filter((to) => !known.some((one) => viaOf(one) === viaOf(to)));

@@ -94,9 +94,10 @@ export const failWithoutPaths = (host: Host, name: string): Answer =>
 export const queueAsSet = (host: Host, name: string): Answer =>
   answer(ask(host, 'restorequeueing', 'map', name));
 
-export async function knowsWwid({ folders }: Host, wwid: string): Promise<boolean> {
+/** Those of which one path alone becomes a map. multipathd adds what it has made a map of. */
+export async function knownWwids({ folders }: Host): Promise<string[]> {
   const text = (await readText(join(folders.etc, 'multipath/wwids'))) ?? '';
-  return text.split('\n').includes(`/${wwid}/`);
+  return text.split('\n').flatMap((line) => /^\/(.+)\/$/.exec(line)?.[1] ?? []);
 }
 
 /** Lets one path alone of this WWID become a map. */
@@ -105,7 +106,7 @@ export async function rememberWwid({ tools }: Host, wwid: string): Promise<void>
 }
 
 export async function forgetWwid(host: Host, wwid: string): Promise<void> {
-  if (!(await knowsWwid(host, wwid))) return;
+  if (!(await knownWwids(host)).includes(wwid)) return;
   await host.tools.output('multipath', ['-w', wwid], { timeoutMs: callMs });
 }
 

@@ -12,7 +12,15 @@ import type { ScsiDisk } from '../scsi/disks.ts';
 import { checkOne, type Names } from '../scsi/identify.ts';
 import { type Scene, until } from '../scsi/scene.ts';
 import { wrongDevice } from '../trouble.ts';
-import { addPath, checkWwid, failWithoutPaths, knownPaths, knowsWwid, rememberWwid } from './client.ts';
+import {
+  addPath,
+  checkWwid,
+  failWithoutPaths,
+  knownPaths,
+  knownWwids,
+  type NoMultipath,
+  rememberWwid,
+} from './client.ts';
 import { type MultipathMap, mapOf } from './maps.ts';
 
 const wwidLimitMs = 20_000;
@@ -48,13 +56,23 @@ export function fits(wwid: string, { names }: Names): boolean {
   return own.length === 0 || own.includes(`${wanted}${rest}`);
 }
 
-/** What multipathd calls the disks; undefined where it does not know one of them: it is told to leave them alone. */
-async function wwidOf(scene: Scene, members: readonly Member[]): Promise<string | undefined> {
+const leftOut = ({ device }: ScsiDisk): NoMultipath => ({
+  why: `the settings of multipath leave out ${device}`,
+  remedy: 'See what leaves it out, and change it in /etc/multipath.conf: multipathd show blacklist',
+});
+
+/** What multipathd calls the disks; else why it does not take them. */
+async function wwidOf(scene: Scene, members: readonly Member[]): Promise<{ wwid: string } | NoMultipath> {
   const { context, what } = scene;
+  let refused: NoMultipath | undefined;
   const tell = async () => {
-    for (const { disk } of members) await addPath(context, disk.name);
+    for (const { disk } of members) {
+      const said = await addPath(context, disk.name);
+      if (/blacklisted/.test(said ?? '')) refused = leftOut(disk);
+    }
   };
   const look = async () => {
+    if (refused !== undefined) return refused;
     const known = await knownPaths(context);
     const own = members.map(({ disk }) => known.find(({ name }) => name === disk.name)?.wwid ?? '');
     return own.every((wwid) => wwid !== '') ? own : undefined;
@@ -64,8 +82,9 @@ async function wwidOf(scene: Scene, members: readonly Member[]): Promise<string 
     await tell();
   });
   const all = await until(scene, look, { limitMs: wwidLimitMs, everyMs: 200, meanwhile });
+  if (all !== undefined && 'why' in all) return all;
   const [wwid, ...others] = all ?? [];
-  if (wwid === undefined) return undefined;
+  if (wwid === undefined) return { why: 'multipathd does not take its disks', remedy: undefined };
   if (others.some((other) => other !== wwid))
     throw wrongDevice(what, `multipathd calls its paths ${[...new Set(all)].join(' and ')}`);
   for (const { identity, via } of members) {
@@ -75,7 +94,7 @@ async function wwidOf(scene: Scene, members: readonly Member[]): Promise<string 
       `by way of ${via} it calls itself ${identity.names.join(', ')}, multipathd ${wwid}`,
     );
   }
-  return checkWwid(wwid);
+  return { wwid: checkWwid(wwid) };
 }
 
 /** Paths in the map that are not among ours must be the same volume by their own word. */
@@ -127,26 +146,25 @@ async function waitForMap(
   return (await until(scene, look, { limitMs: mapLimitMs, everyMs: 200, meanwhile })) ?? seen;
 }
 
-/** Undefined where no map came about; what it was waited for has been noted. `begin`: called before anything is made. */
+/** The map, or why none came about. `wwids`: those that were known before the disks; `begin`: called before anything is made. */
 export async function joinMap(
   scene: Scene,
   members: readonly Member[],
+  wwids: readonly string[],
   begin: (map: MapBuilt) => Promise<void>,
-): Promise<MultipathMap | undefined> {
+): Promise<MultipathMap | NoMultipath> {
   const { context } = scene;
-  const wwid = await wwidOf(scene, members);
-  if (wwid === undefined) {
-    context.note('multipathd does not take the paths: its settings may leave such devices out');
-    return undefined;
-  }
+  const called = await wwidOf(scene, members);
+  if ('why' in called) return called;
+  const { wwid } = called;
   const before = await mapOf(context.folders, wwid);
-  const known = await knowsWwid(context, wwid);
   const made = before === undefined || isOfOwnDisks(before, members);
-  await begin({ wwid, made, added: !known });
-  if (!known) await rememberWwid(context, wwid);
+  await begin({ wwid, made, added: !wwids.includes(wwid) });
+  if (!(await knownWwids(context)).includes(wwid)) await rememberWwid(context, wwid);
   for (const { disk } of members) await addPath(context, disk.name);
   const map = await waitForMap(scene, wwid, members);
-  if (map === undefined) return undefined;
+  if (map === undefined)
+    return { why: `multipathd has made no map ${wwid} within ${mapLimitMs / 1000} s`, remedy: undefined };
   await checkForeign(scene, map, members);
   if (made) {
     const refused = await failWithoutPaths(context, map.name);

@@ -4,7 +4,7 @@
  *  Promises: nothing is handed out that was not asked who it is; why a way is missing is said. */
 
 import type { DeviceIdentity, Observation } from '../connector.ts';
-import { claims, whyNot } from '../multipath/client.ts';
+import { claims, knownWwids, whyNot } from '../multipath/client.ts';
 import { checkForeign, isOfOwnDisks, joinMap, type Member } from '../multipath/join.ts';
 import { type MultipathMap, mapOver } from '../multipath/maps.ts';
 import { together } from '../remedies.ts';
@@ -19,6 +19,17 @@ export interface Wanted {
   readonly multipath: boolean;
   /** Fail rather than go on with a single path. */
   readonly enforce: boolean;
+  /** WWIDs that multipath knew before anything was made. */
+  readonly wwids: readonly string[];
+}
+
+/** Before anything is made; MULTIPATH_MISSING where that is known by then. `enforce`: of the connection; null: as the settings say. */
+export async function wantedOf({ context, what }: Scene, enforce: boolean | null): Promise<Wanted> {
+  const { multipath, enforceMultipath } = context.policy;
+  const enforced = multipath && (enforce ?? enforceMultipath);
+  const missing = enforced ? await whyNot(context) : undefined;
+  if (missing !== undefined) throw multipathMissing(what, missing.why, missing.remedy);
+  return { multipath, enforce: enforced, wwids: await knownWwids(context) };
 }
 
 const told = (troubles: readonly Trouble[]): string =>
@@ -59,18 +70,30 @@ async function mapFor<T extends ScsiBuilt>(
   wanted: Wanted,
 ): Promise<MultipathMap | undefined> {
   const { context, what } = scene;
-  if (!wanted.multipath) return mapByItself(scene, ledger, members);
+  if (!wanted.multipath) return mapByItself(scene, ledger, members, wanted.wwids);
+  const min = Math.max(1, context.policy.pathsMin);
   const missing = await whyNot(context);
   // Of an earlier look: what was made by this attachment is its own still.
   const { map: earlier } = ledger.value;
   const begin = (map: MapBuilt) =>
     ledger.change((value) => ({ ...value, map: earlier?.wwid === map.wwid ? earlier : map }));
-  const map = missing === undefined ? await joinMap(scene, members, begin) : undefined;
-  if (map !== undefined) return map;
-  const { why, remedy } = missing ?? { why: 'no map came about', remedy: undefined };
-  if (wanted.enforce) throw multipathMissing(what, why, remedy);
+  const map = missing ?? (await joinMap(scene, members, wanted.wwids, begin));
+  if (!('why' in map)) {
+    const outside = members.filter(({ disk }) => !map.disks.includes(disk.name));
+    const troubles = outside.map(({ via }) => ({ via, why: `it is not in map ${map.name}`, denied: false }));
+    const inside = members.length - outside.length;
+    if (inside < min) throw tooFew(what, inside, min, troubles);
+    return map;
+  }
+  const { why, remedy } = map;
+  if (wanted.enforce || min > 1)
+    throw multipathMissing(
+      what,
+      wanted.enforce ? why : `${why}, and at least ${min} paths are wanted`,
+      remedy,
+    );
   context.note(`going on with one path: ${why}`);
-  return mapByItself(scene, ledger, members);
+  return mapByItself(scene, ledger, members, wanted.wwids);
 }
 
 const byItselfLimitMs = 10_000;
@@ -81,6 +104,7 @@ async function mapByItself<T extends ScsiBuilt>(
   scene: Scene,
   ledger: Ledger<T>,
   members: readonly Member[],
+  wwids: readonly string[],
 ): Promise<MultipathMap | undefined> {
   const { context } = scene;
   const look = async () => {
@@ -97,7 +121,10 @@ async function mapByItself<T extends ScsiBuilt>(
   if (map === undefined || ledger.value.map !== null) return map;
   const { wwid } = map;
   if (isOfOwnDisks(map, members))
-    await ledger.change((value) => ({ ...value, map: { wwid, made: true, added: false } }));
+    await ledger.change((value) => ({
+      ...value,
+      map: { wwid, made: true, added: !wwids.includes(wwid) },
+    }));
   return map;
 }
 

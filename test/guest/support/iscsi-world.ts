@@ -6,7 +6,7 @@ import type { Observation } from '../../../daemon/devices/connect/connector.ts';
 import { leftovers } from './leftovers.ts';
 import { laidLinks } from './links.ts';
 import type { ArrayVolume } from './lio.ts';
-import { startIscsid, startMultipathd } from './services.ts';
+import { settled, startIscsid, startMultipathd } from './services.ts';
 
 /** The policy of one path without a map. */
 export const single = { multipath: false, enforceMultipath: false };
@@ -19,10 +19,16 @@ export async function initiatorReady(): Promise<void> {
 
 export const states = ({ paths }: Observation): string[] => paths.map(({ state }) => state);
 
+/** Loop devices that udev looks at when they are taken away go a moment later. */
+function leftNow(): ReturnType<typeof leftovers> {
+  settled();
+  return leftovers();
+}
+
 /** At the end of the test the machine is as it is now. */
 export function nothingLeft(): void {
-  const before = leftovers();
-  onTestFinished(() => expect(leftovers()).toEqual(before));
+  const before = leftNow();
+  onTestFinished(() => expect(leftNow()).toEqual(before));
 }
 
 /** Writes a text to the begin of a volume, on the array. */

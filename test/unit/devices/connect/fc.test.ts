@@ -267,83 +267,6 @@ test('our ports are part of what is asked for: one number may mean two volumes t
   expect(fc.key(fc.parseUrl(swapped))).toBe(keys[3]);
 });
 
-test('a path is lost and comes back; one that its fabric calls marginal is used', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  host.port(4, ours2);
-  const [shared, second] = [unit(), { host: 4, wwpn: b, target: 0, units: new Map([[1, unit()]]) }];
-  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, shared]]) }, undefined, 'Marginal');
-  host.remote(second);
-  const context = host.context();
-  const connection = fc.parseUrl(`fc://${a},${b}/1`);
-  const { built, paths } = await fc.attach(connection, context);
-  const states = (all: typeof paths) => all.map(({ state }) => state);
-  expect(states(paths)).toEqual(['active', 'active']);
-  host.lose(second);
-  expect(states((await fc.observe(connection, built, context)).paths)).toEqual(['active', 'missing']);
-  expect(states((await fc.rescan(connection, built, context)).paths)).toEqual(['active', 'missing']);
-  host.return(second);
-  expect(states((await fc.observe(connection, built, context)).paths)).toEqual(['active', 'active']);
-  // Without a rescan in between, and although the kernel has brought the disk back by itself.
-  await fc.detach(connection, built, context);
-  expect(host.disks).toEqual([]);
-});
-
-test('a disk that has come back is taken away after a rescan, too', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
-  host.remote(target);
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
-  host.lose(target);
-  await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({
-    code: 'DEVICE_FAILED',
-  });
-  host.return(target);
-  const again = await fc.rescan(connection, built, host.context());
-  await fc.detach(connection, again.built, host.context());
-  expect(host.disks).toEqual([]);
-});
-
-test('what has come back as another volume is not ours, and neither is what somebody uses', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
-  host.remote(target);
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
-  host.lose(target);
-  target.units.set(1, unit('naa.600a0999'));
-  host.return(target);
-  await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
-  await expect(fc.rescan(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
-  await fc.detach(connection, built, host.context());
-  expect(host.disks).toEqual(['sdb']);
-  host.lose(target);
-  target.units.set(1, unit());
-  host.return(target);
-  mkdirSync(join(host.sys, 'block/sdc/holders/dm-0'));
-  await fc.detach(connection, built, host.context());
-  expect(host.disks).toEqual(['sdc']);
-});
-
-test('a number that leads to another volume is noticed by every look', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
-  host.remote(target);
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
-  target.units.set(1, unit('naa.600a0999'));
-  await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
-  await expect(fc.rescan(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
-  // For whoever comes next the disk is a leftover that the kernel takes for the old volume.
-  const next = await fc.attach(connection, host.context());
-  expect(next.identity.names).toEqual(['naa.600a0999']);
-  expect(host.disks).toEqual(['sdb']);
-});
-
 test('a wide scan takes away nothing that another agent brings in meanwhile', async () => {
   const host = new SimulatedHost();
   host.port(3, ours);
@@ -365,17 +288,6 @@ test('a wide scan takes away nothing that another agent brings in meanwhile', as
   const context = host.context({ probe });
   await fc.attach(fc.parseUrl(`fc://${a}/1?wildcard=yes`), context);
   expect(host.disks.map((name) => host.addressOf(name))).toEqual(['3:0:7:1', '3:0:8:2']);
-});
-
-test('disks behind a port that has left the fabric for a while are taken away all the same', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
-  writeFileSync(join(host.sys, 'class/fc_remote_ports/rport-3:0-0/port_state'), 'Blocked\n');
-  await fc.detach(connection, built, host.context());
-  expect(host.disks).toEqual([]);
 });
 
 test('a port of the storage that has left the fabric is not reached; no port of ours at all is said', async () => {
@@ -402,17 +314,4 @@ test('without multipath an enforced attach fails as such', async () => {
   await expect(fc.attach(fc.parseUrl(`fc://${a}/1`), context)).rejects.toMatchObject({
     code: 'MULTIPATH_MISSING',
   });
-});
-
-test('a volume that grew shows its new size after a rescan', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const grown = unit();
-  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, grown]]) });
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const attached = await fc.attach(connection, host.context());
-  grown.sizeBytes = 2 ** 25;
-  const after = await fc.rescan(connection, attached.built, host.context());
-  expect(after.identity.sizeBytes).toBe(2 ** 25);
-  expect(host.orders).toContain('class/scsi_device/3:0:0:1/device/rescan 1');
 });

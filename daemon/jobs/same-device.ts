@@ -9,7 +9,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { MiB } from '../base/bytes.ts';
-import { Fault } from '../base/faults.ts';
+import { Fault, type FaultCode } from '../base/faults.ts';
 import { deviceFailed } from '../devices/connect/trouble.ts';
 import type { WriteGate } from '../devices/device.ts';
 import { isInterrupted } from '../pipeline/checkpoints.ts';
@@ -19,6 +19,8 @@ import type { Glances } from './attachments/glances.ts';
 
 const glanceEveryMs = 1_000;
 const lookEveryMs = 30_000;
+/** Of a look at one that has failed. */
+const lastLookMs = 10_000;
 /** So many bytes can go to another volume at worst, when the storage shows one in the middle of a restore. */
 export const unseenBytesMax = 64 * MiB;
 /** Writes on their way fail earlier, unless a map queues them. */
@@ -28,7 +30,25 @@ const crowdedMs = 20;
 
 type Watched = Pick<Hold, 'verify' | 'glances'>;
 
-/** Runs `use`, and looks at the device meanwhile. */
+/** A disk of NVMe that the kernel has dropped is an empty one for who has it open. */
+const deviceFaults: ReadonlySet<string> = new Set<FaultCode>([
+  'SOURCE_CHANGED',
+  'SOURCE_READ_FAILED',
+  'TARGET_WRITE_FAILED',
+  'DEVICE_FAILED',
+]);
+
+/** That it is another one by now; undefined: it is not, or says nothing. */
+const wrongness = (hold: Watched): Promise<Fault | undefined> =>
+  hold.verify().then(
+    () => undefined,
+    (thrown: unknown) => (thrown instanceof Fault && thrown.code === 'WRONG_DEVICE' ? thrown : undefined),
+  );
+
+const lastLook = (): Promise<undefined> => pause(lastLookMs, undefined, { ref: false });
+
+/** Runs `use`, and looks at the device meanwhile. Where the use fails because it is another one by now, that is the reason: kernels that
+ *  notice it by themselves give readers an error and no more. */
 export async function whileSame<T>(
   hold: Watched | undefined,
   signal: AbortSignal,
@@ -41,6 +61,9 @@ export async function whileSame<T>(
   if (glances !== undefined) timers.push(again(glanceEveryMs, () => glances.look(), wrong));
   try {
     return await use(AbortSignal.any([signal, wrong.signal]));
+  } catch (thrown) {
+    const failed = thrown instanceof Fault && deviceFaults.has(thrown.code);
+    throw (failed ? await Promise.race([wrongness(hold), lastLook()]) : undefined) ?? thrown;
   } finally {
     for (const timer of timers) clearInterval(timer);
   }

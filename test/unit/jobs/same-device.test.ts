@@ -186,3 +186,17 @@ test('a job is told within two seconds', async () => {
   await expect(whileSame(hold, ever, use)).rejects.toEqual(wrong);
   expect(performance.now() - begun).toBeLessThan(2_000);
 });
+
+test.each(['SOURCE_READ_FAILED', 'SOURCE_CHANGED', 'TARGET_WRITE_FAILED'] as const)(
+  '%s because another volume is there now is told as such, and as itself otherwise',
+  async (code) => {
+    const failure = new Fault(code, 'Cannot use "/dev/nvme0n1"');
+    const other = new Fault('WRONG_DEVICE', 'Refused to use "nvme://…"');
+    const ended = (seen: Fault) =>
+      whileSame({ verify: () => Promise.reject(seen), glances: undefined }, ever, () =>
+        Promise.reject(failure),
+      );
+    await expect(ended(other)).rejects.toBe(other);
+    await expect(ended(new Fault('DEVICE_FAILED', 'no answer'))).rejects.toBe(failure);
+  },
+);

@@ -32,6 +32,8 @@ export interface TestContextOptions {
   readonly tools?: Tools;
   readonly timeoutMs?: number;
   readonly policy?: Partial<AttachPolicy>;
+  /** What other attachments have journaled. */
+  readonly others?: () => readonly Built[];
   /** Called before each entry of the journal is kept, with its number from 1. */
   readonly beforeJournal?: (number: number) => void;
 }
@@ -54,8 +56,9 @@ export function contextForTest(options: TestContextOptions = {}): TestContext {
     notes,
     journal: async (built) => {
       options.beforeJournal?.(journaled.length + 1);
-      journaled.push(built);
+      journaled.push(structuredClone(built));
     },
+    others: () => options.others?.() ?? [],
     note: (what) => void notes.push(what),
     alone: (_key, task) => task(),
   };

@@ -109,6 +109,8 @@ export interface ConnectContext {
   readonly probe: DeviceProbe;
   /** Flushed to disk when it resolves; replaces what was journaled before. */
   journal(built: Built): Promise<void>;
+  /** What the other attachments of this agent have journaled, of one kind of connector: what they share with this one is theirs, too. */
+  others(kind: string): readonly Built[];
   /** For people: what is waited for, with the reason. */
   note(what: string): void;
   /** One task at a time of all that give the same key, also of another agent on this host (a lock file below the state

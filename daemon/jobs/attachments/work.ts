@@ -269,6 +269,10 @@ export class Work {
       id,
       folder: folderOf(stateDirectory, id),
       journal,
+      others: (kind) =>
+        [...this.#parts.catalog.all('attachments')].flatMap(({ id: other, connection, built }) =>
+          other !== id && connection.kind === kind && built !== null ? [built] : [],
+        ),
       note: (what) => {
         this.notes.set(id, what);
         note(what);

@@ -17,6 +17,7 @@ const shape = z.object({
   hostNqn: z.string().nullable(),
 });
 export type NvmeNamespace = z.infer<typeof shape>;
+export type Portal = NvmeNamespace['portals'][number];
 
 export const nvmeNamespace = (connection: Connection): NvmeNamespace => shape.parse(connection);
 
@@ -24,7 +25,15 @@ const nvmePort = 4420;
 const portalsMax = 16;
 /** Not all names have the date and the domain of the specification: those of Cinder's own target are "nqn.iqn.2010-10.org.openstack:-ID".
  *  A comma would end the name where the kernel takes its options apart. */
-const isNqn = (text: string): boolean => text.length <= 223 && /^nqn\.[!-+\--~]+$/.test(text);
+export const isNqn = (text: string): boolean => text.length <= 223 && /^nqn\.[!-+\--~]+$/.test(text);
+
+/** The kernel compares addresses as texts: the same one has to be written in one way. */
+function addressText(host: string): string {
+  if (isIP(host) !== 6) return host;
+  const [address = '', zone] = host.split('%');
+  const short = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  return zone === undefined ? short : `${short}%${zone}`;
+}
 
 /** Thirty-two hexadecimal digits; all of them zero is what devices without such a name say. */
 function hexOf(text: string): string | undefined {
@@ -64,7 +73,10 @@ function checked(loose: Loose, refuse: (why: string) => Error): NvmeNamespace {
   if (nsid !== null && !(Number.isSafeInteger(nsid) && nsid > 0 && nsid < 2 ** 32 - 1))
     throw refuse('the number of its namespace is none');
   if (uuid === null && nguid === null && nsid === null) throw refuse('it needs a uuid, nguid or nsid');
-  return { nqn: loose.nqn, portals: [...loose.portals], uuid, nguid, nsid, hostNqn };
+  const portals = loose.portals.map((one) => ({ host: addressText(one.host), port: one.port }));
+  const same = (one: Portal, other: Portal) => one.host === other.host && one.port === other.port;
+  const once = portals.filter((one, at) => portals.findIndex((other) => same(one, other)) === at);
+  return { nqn: loose.nqn, portals: once, uuid, nguid, nsid, hostNqn };
 }
 
 export function parseNvmeUrl(text: string): NvmeNamespace {
@@ -80,7 +92,7 @@ export function parseNvmeUrl(text: string): NvmeNamespace {
 
 export function formatNvmeUrl({ nqn, portals, uuid, nguid, nsid, hostNqn }: NvmeNamespace): string {
   const hosts = portals.map(({ host, port }) =>
-    formatEndpoint({ host, port: port === nvmePort ? null : port }),
+    formatEndpoint({ host, port: port === nvmePort ? null : port }).replaceAll('%', '%25'),
   );
   const query = [
     ...(uuid === null ? [] : [`uuid=${uuid}`]),

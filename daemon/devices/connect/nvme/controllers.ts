@@ -1,11 +1,12 @@
 /** What the kernel shows of controllers of NVMe over fabrics, and of the namespaces behind them.
- *  Promises: only reads; a namespace is looked for in the folder of its controller, as names of disks are used again.
+ *  Promises: only reads; a namespace is looked for in the folder of its controller, as names of disks are used again. Controllers of
+ *  ours are known again by a mark that the kernel keeps, whichever attachment has made them, and without any record.
  *  Source: Linux, drivers/nvme/host (sysfs.c, multipath.c). */
 
 import { join } from 'node:path';
 import { namesIn, readText } from '../../block-names.ts';
 import type { PathState } from '../connector.ts';
-import { type NvmeNamespace, nguidOf, uuidOf } from './address.ts';
+import { type NvmeNamespace, nguidOf, type Portal, uuidOf } from './address.ts';
 
 export interface Namespace {
   /** "nvme0n1", without the controller in it. */
@@ -17,6 +18,10 @@ export interface Namespace {
   readonly ana: string | null;
 }
 
+/** What every controller of ours is connected with. After so many delays it is given up: an unusual number, and the mark. */
+export const reconnectSeconds = 3;
+export const lossSeconds = 11 * reconnectSeconds;
+
 export interface Controller {
   /** "nvme0" */
   readonly name: string;
@@ -24,9 +29,9 @@ export interface Controller {
   readonly state: string;
   readonly host: string;
   readonly port: number;
-  readonly id: string;
-  /** Seconds after which it is given up. */
-  readonly lossSeconds: string;
+  /** As whom this host has connected; empty where the kernel does not say. */
+  readonly hostNqn: string;
+  readonly isOurs: boolean;
   readonly namespaces: readonly Namespace[];
 }
 
@@ -61,13 +66,25 @@ export async function controllers(sys: string): Promise<Controller[]> {
       state: await text(folder, 'state'),
       host,
       port: Number(address.get('trsvcid')),
-      id: await text(folder, 'cntlid'),
-      lossSeconds: await text(folder, 'ctrl_loss_tmo'),
+      hostNqn: await text(folder, 'hostnqn'),
+      isOurs: (await text(folder, 'ctrl_loss_tmo')) === String(lossSeconds),
       namespaces: entries.filter((one) => one !== undefined),
     });
   }
   return found;
 }
+
+/** Those of this host, by the name that it gave itself. */
+export const isAt =
+  (nqn: string, hostNqn: string | null, { host, port }: Portal) =>
+  (one: Controller): boolean =>
+    one.nqn === nqn &&
+    one.host === host &&
+    one.port === port &&
+    (hostNqn === null || one.hostNqn === '' || one.hostNqn === hostNqn);
+
+/** On its way out: nothing comes of it any more. */
+export const isGoing = ({ state }: Controller): boolean => state.startsWith('deleting') || state === 'dead';
 
 export const isNamespace = (wanted: NvmeNamespace, { uuid, nguid, nsid }: Namespace): boolean =>
   (wanted.uuid === null || wanted.uuid === uuid) &&

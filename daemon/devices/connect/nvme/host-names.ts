@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { readText } from '../../block-names.ts';
-import { uuidOf } from './address.ts';
+import { isNqn, uuidOf } from './address.ts';
 
 export interface HostNames {
   readonly nqn: string;
@@ -14,16 +14,23 @@ export interface HostNames {
 
 const prefix = 'nqn.2014-08.org.nvmexpress:uuid:';
 
+const hashed = (text: string): string =>
+  uuidOf(createHash('sha256').update(text).digest('hex').slice(0, 32)) ?? '';
+
 /** Firmware without a name of its own has zeros there. */
 const isSound = (nqn: string): boolean =>
-  /^nqn\.\d{4}-\d{2}\.[\x21-\x7e]{1,200}$/.test(nqn) &&
-  (!nqn.startsWith(prefix) || uuidOf(nqn.slice(prefix.length)) !== undefined);
+  isNqn(nqn) && (!nqn.startsWith(prefix) || uuidOf(nqn.slice(prefix.length)) !== undefined);
+
+/** Kernels refuse one id under two names, and one name with two ids: it follows from the name. */
+const idOf = (nqn: string): string =>
+  (nqn.startsWith(prefix) ? uuidOf(nqn.slice(prefix.length)) : undefined) ?? hashed(`basalt nvme id ${nqn}`);
 
 export async function hostNames(etc: string, given: string | null): Promise<HostNames> {
+  const configured = ((await readText(join(etc, 'nvme/hostnqn'))) ?? '').trim();
   const machine = ((await readText(join(etc, 'machine-id'))) ?? '').trim();
-  const own =
-    uuidOf(createHash('sha256').update(`basalt nvme host ${machine}`).digest('hex').slice(0, 32)) ?? '';
-  const nqn = given ?? ((await readText(join(etc, 'nvme/hostnqn'))) ?? '').trim();
-  const id = uuidOf(((await readText(join(etc, 'nvme/hostid'))) ?? '').trim());
-  return { nqn: isSound(nqn) ? nqn : `${prefix}${own}`, id: id ?? own };
+  const own = isSound(configured) ? configured : `${prefix}${hashed(`basalt nvme host ${machine}`)}`;
+  const nqn = given !== null && isSound(given) ? given : own;
+  // What the file says belongs to the name that the host has by itself.
+  const id = nqn === own ? uuidOf(((await readText(join(etc, 'nvme/hostid'))) ?? '').trim()) : undefined;
+  return { nqn, id: id ?? idOf(nqn) };
 }

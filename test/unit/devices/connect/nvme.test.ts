@@ -46,6 +46,14 @@ test.each([
   expect(nvme.parseUrl(nvme.format(connection))).toEqual(connection);
 });
 
+test('a portal is one, however its address is written', () => {
+  const text = `nvme://[FE80:0::1%25eth0],[fe80::1%25eth0]:4420,[2001:DB8::0:1],10.0.0.2/${nqn}?nsid=1`;
+  const connection = nvme.parseUrl(text);
+  expect(nvme.parseUrl(nvme.format(connection))).toEqual(connection);
+  const { portals } = nvmeNamespace(connection);
+  expect(portals.map(({ host }) => host)).toEqual(['fe80::1%eth0', '2001:db8::1', '10.0.0.2']);
+});
+
 test.each([
   [`nvme://10.0.0.2/${nqn}`, /needs a uuid, nguid or nsid/],
   [`nvme://array/${nqn}?nsid=1`, /no IP address/],
@@ -104,7 +112,7 @@ test('a namespace is found in the folders of its controllers, whatever the numbe
     for (const [name, text] of Object.entries(files))
       writeFileSync(join(sys, 'class/nvme', folder, name), `${text}\n`);
   };
-  const ends = { transport: 'tcp', subsysnqn: nqn, cntlid: '2', ctrl_loss_tmo: '31' };
+  const ends = { transport: 'tcp', subsysnqn: nqn, hostnqn: 'nqn.2026-01.h:x', ctrl_loss_tmo: '33' };
   write('nvme0', { transport: 'pcie', address: '0000:01:00.0', state: 'live' });
   write('nvme4', { ...ends, address: 'traddr=10.0.0.2,trsvcid=4420,src_addr=10.0.0.1', state: 'live' });
   write('nvme4/nvme3c4n9', { nsid: '2', uuid, ana_state: 'non-optimized' });
@@ -161,11 +169,12 @@ test('a portal whose connect was ended is journaled still: its controller may co
     folder,
     probe: createProbe(native),
     journal: async (built) => void journal.push(structuredClone(built)),
+    others: () => [],
     note: () => undefined,
     alone: (_key, task) => task(),
   };
   await expect(nvme.attach(namespace({ uuid }), context)).rejects.toThrow('too late');
-  expect(journal.at(-1)).toEqual({ made: [{ host: '10.0.0.2', port: 4420, id: null }] });
+  expect(journal.at(-1)).toMatchObject({ nqn, made: [{ host: '10.0.0.2', port: 4420 }] });
 });
 
 test('one namespace is one attachment, over whichever portals, and another one is another', () => {
@@ -193,5 +202,9 @@ test('the host has the same names every time, and never those of no host', async
   writeFileSync(join(etc, 'nvme/hostnqn'), `nqn.2014-08.org.nvmexpress:uuid:${uuid}\n`);
   writeFileSync(join(etc, 'nvme/hostid'), `${uuid}\n`);
   expect(await hostNames(etc, null)).toEqual({ nqn: `nqn.2014-08.org.nvmexpress:uuid:${uuid}`, id: uuid });
-  expect((await hostNames(etc, 'nqn.2026-01.h:x')).nqn).toBe('nqn.2026-01.h:x');
+  // Another name has another id: kernels refuse one id under two names.
+  const given = await hostNames(etc, 'nqn.2026-01.h:x');
+  expect(given.nqn).toBe('nqn.2026-01.h:x');
+  expect(given.id).not.toBe(uuid);
+  expect(await hostNames(etc, 'nqn.2026-01.h:x')).toEqual(given);
 });

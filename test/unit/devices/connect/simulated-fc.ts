@@ -197,6 +197,7 @@ export class SimulatedHost {
       probe: this.probe,
       journal: async () => undefined,
       note: (what) => void notes.push(what),
+      others: () => [],
       alone: (_key, task) => task(),
       ...more,
     };

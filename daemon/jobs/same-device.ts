@@ -25,8 +25,6 @@ const lastLookMs = 10_000;
 export const unseenBytesMax = 64 * MiB;
 /** Writes on their way fail earlier, unless a map queues them. */
 const patienceMs = 60_000;
-/** Where what is on its way is too much by itself, another look helps only when some of it has ended. */
-const crowdedMs = 20;
 
 type Watched = Pick<Hold, 'verify' | 'glances'>;
 
@@ -129,22 +127,31 @@ export function gateOf(
         looking = false;
       });
   };
+  const waiting = new Set<() => void>();
+  const someEnd = () =>
+    Promise.race([
+      new Promise<void>((resolve) => waiting.add(resolve)),
+      pause(glanceEveryMs, undefined, { ref: false }),
+    ]);
   const isTooMuch = (bytes: number) => begun - seen + bytes > bytesMax;
   /** Counted with the last check of the limit: others ask meanwhile. */
   const begin = async (bytes: number, signal: AbortSignal) => {
-    let heardAt = performance.now();
+    let silentSince: number | undefined;
     while (isTooMuch(bytes)) {
       if (!isInterrupted(signal)) throwIfCancelled(signal);
+      const [before, askedAt] = [ended, performance.now()];
       const same = await unlessAborted(look(), signal);
       if (same === true) {
-        heardAt = performance.now();
-        if (isTooMuch(bytes)) await pause(crowdedMs);
+        silentSince = undefined;
+        // What is on its way is too much by itself: another look helps only when some of it has ended.
+        if (isTooMuch(bytes) && ended === before) await someEnd();
         continue;
       }
       if (same === undefined) continue;
       // Who stops goes on another time, and does not wait for what is away.
       throwIfCancelled(signal);
-      if (performance.now() - heardAt >= limitMs)
+      silentSince ??= askedAt;
+      if (performance.now() - silentSince >= limitMs)
         throw deviceFailed(url, `none of its paths has said who it is for ${limitMs / 1000} s`);
       await pause(Math.min(glanceEveryMs, limitMs));
     }
@@ -160,6 +167,8 @@ export function gateOf(
       return () => {
         if (open) ended += bytes;
         open = false;
+        for (const wake of waiting) wake();
+        waiting.clear();
       };
     },
   };

@@ -103,6 +103,20 @@ async function unlessAborted<T>(task: Promise<T>, signal: AbortSignal): Promise<
   }
 }
 
+/** `heard` resolves when it rings, or after a while. */
+function bellFor(limitMs: number) {
+  const waiting = new Set<() => void>();
+  const ring = () => {
+    for (const wake of waiting) wake();
+    waiting.clear();
+  };
+  const heard = () => {
+    const rung = new Promise<void>((resolve) => waiting.add(resolve));
+    return Promise.race([rung, pause(limitMs, undefined, { ref: false })]);
+  };
+  return { ring, heard };
+}
+
 /** Counts what was written since the last look. What was under way when a look began may have come behind it. */
 export function gateOf(
   url: string,
@@ -127,12 +141,7 @@ export function gateOf(
         looking = false;
       });
   };
-  const waiting = new Set<() => void>();
-  const someEnd = () =>
-    Promise.race([
-      new Promise<void>((resolve) => waiting.add(resolve)),
-      pause(glanceEveryMs, undefined, { ref: false }),
-    ]);
+  const bell = bellFor(glanceEveryMs);
   const isTooMuch = (bytes: number) => begun - seen + bytes > bytesMax;
   /** Counted with the last check of the limit: others ask meanwhile. */
   const begin = async (bytes: number, signal: AbortSignal) => {
@@ -144,7 +153,7 @@ export function gateOf(
       if (same === true) {
         silentSince = undefined;
         // What is on its way is too much by itself: another look helps only when some of it has ended.
-        if (isTooMuch(bytes) && ended === before) await someEnd();
+        if (isTooMuch(bytes) && ended === before) await bell.heard();
         continue;
       }
       if (same === undefined) continue;
@@ -167,8 +176,7 @@ export function gateOf(
       return () => {
         if (open) ended += bytes;
         open = false;
-        for (const wake of waiting) wake();
-        waiting.clear();
+        bell.ring();
       };
     },
   };

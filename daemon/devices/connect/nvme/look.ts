@@ -37,13 +37,17 @@ export async function hasNativeMultipath({ folders }: Pick<ConnectContext, 'fold
 const isWorking = ({ state }: DevicePath): boolean => state === 'active' || state === 'enabled';
 export const workingOf = ({ paths }: Observation): number => paths.filter(isWorking).length;
 
+/** The same whether the way works or not. */
+const viaOf = ({ nqn }: NvmeNamespace, portal: Portal, { nsid }: Namespace): string =>
+  `${formatEndpoint(portal)} ${nqn} namespace ${nsid}`;
+
 async function pathOf(
   wanted: NvmeNamespace,
   way: Way,
   context: ConnectContext,
 ): Promise<DevicePath & { names: readonly string[] | null }> {
   const { controller, namespace } = way;
-  const via = `${formatEndpoint(controller)} ${wanted.nqn} namespace ${namespace.nsid}`;
+  const via = viaOf(wanted, controller, namespace);
   const path = { device: join(context.folders.dev, controller.name), number: null, via, identity: null };
   const state = stateOf(controller, namespace);
   if (controller.state !== 'live') return { ...path, state, names: null };
@@ -135,7 +139,7 @@ export async function look(
   const named = (said: readonly string[] | null): DeviceIdentity | null =>
     said === null ? null : { names: said, serial: null, ...size };
   const there = seen.map(({ names: said, ...path }) => ({ ...path, identity: named(said) }));
-  const missing = context.policy.multipath ? await missingPaths(wanted, ways, context) : [];
+  const missing = context.policy.multipath ? await missingPaths(wanted, ways, way.namespace, context) : [];
   const paths = [...there, ...missing];
   const identity = { names, serial: null, ...size };
   const found = { device, number, identity, paths, map: null };
@@ -157,6 +161,7 @@ async function isWhole(
 async function missingPaths(
   wanted: NvmeNamespace,
   ways: readonly Way[],
+  namespace: Namespace,
   context: ConnectContext,
 ): Promise<DevicePath[]> {
   if (!(await hasNativeMultipath(context))) return [];
@@ -167,7 +172,7 @@ async function missingPaths(
     .map((portal) => ({
       device: null,
       number: null,
-      via: `${formatEndpoint(portal)} ${wanted.nqn}`,
+      via: viaOf(wanted, portal, namespace),
       state: 'missing',
       identity: null,
     }));

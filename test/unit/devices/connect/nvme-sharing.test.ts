@@ -2,6 +2,7 @@
  *  host. */
 
 import { expect, test, vi } from 'vitest';
+import type { Observation } from '../../../../daemon/devices/connect/connector.ts';
 import { hostNames } from '../../../../daemon/devices/connect/nvme/host-names.ts';
 import { nvme } from '../../../../daemon/devices/connect/nvme/nvme.ts';
 import { nqn, portals, SimulatedNvme, uuidOf } from './simulated-nvme.ts';
@@ -160,9 +161,14 @@ test('a controller that is on its way out is waited for, and a portal that is do
   host.down.add(second);
   setTimeout(() => host.remove(old), 300);
   const one = new Attached(host, 'nsid=1');
-  expect(states(await one.attach())).toEqual(['active', 'missing']);
+  const before = await one.attach();
+  expect(states(before)).toEqual(['active', 'missing']);
   host.down.delete(second);
-  expect(states(await one.rescan())).toEqual(['active', 'active']);
+  const after = await one.rescan();
+  expect(states(after)).toEqual(['active', 'active']);
+  // One way has one name, so that nobody takes it for two.
+  const viasOf = ({ paths }: Pick<Observation, 'paths'>) => paths.map(({ via }) => via);
+  expect(viasOf(after)).toEqual(viasOf(before));
   await one.detach();
   expect(host.controllers).toEqual([]);
   for (const portal of portals) host.down.add(portal);

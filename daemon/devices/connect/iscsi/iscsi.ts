@@ -18,7 +18,7 @@ import { leftovers } from './leftovers.ts';
 import { type LoginParts, login, portalKey } from './login.ts';
 import { leaveSession } from './logout.ts';
 import { format, key, parseInfo, parseUrl } from './parse.ts';
-import { addressOn, type Session, sessionsTo } from './sessions.ts';
+import { addressOn, type Session, sessionOf, sessionsTo } from './sessions.ts';
 
 /** A session that has lost its portal is waited for so long. */
 const returnLimitMs = 5_000;
@@ -92,9 +92,11 @@ const wayOf =
     address: async () => {
       const to = portalOf(place);
       const entry = built.sessions.find(({ portal, iqn }) => portal === to.portal && iqn === to.iqn);
-      const all = await sessionsTo(scene.context.folders, to.portal, to.iqn);
-      const session = all.find(({ sid }) => sid === entry?.sid);
-      return session === undefined ? undefined : addressOn(scene.context.folders, session, to.lun);
+      const { folders } = scene.context;
+      const sid = entry?.sid ?? undefined;
+      const session = sid === undefined ? undefined : await sessionOf(folders, sid);
+      if (session === undefined || session.portal !== to.portal || session.iqn !== to.iqn) return undefined;
+      return addressOn(folders, session, to.lun);
     },
   });
 

@@ -25,9 +25,9 @@ function portalOf(address: string, port: string): string {
   }
 }
 
-async function sessionIn({ sys }: SystemFolders, name: string): Promise<Session | undefined> {
-  const folder = join(sys, 'class/iscsi_session', name);
-  const sid = Number(name.slice('session'.length));
+/** The one of a number: a host may have many, and this is asked once a second for each way. Undefined where it is gone. */
+export async function sessionOf({ sys }: SystemFolders, sid: number): Promise<Session | undefined> {
+  const folder = join(sys, `class/iscsi_session/session${sid}`);
   const iqn = await readText(join(folder, 'targetname'));
   const host = await hostAbove(join(folder, 'device'));
   const connection = join(sys, 'class/iscsi_connection', `connection${sid}:0`);
@@ -40,7 +40,9 @@ async function sessionIn({ sys }: SystemFolders, name: string): Promise<Session 
 
 export async function sessions(folders: SystemFolders): Promise<Session[]> {
   const names = await namesIn(join(folders.sys, 'class/iscsi_session'));
-  const all = await Promise.all(names.map((name) => sessionIn(folders, name)));
+  const all = await Promise.all(
+    names.map((name) => sessionOf(folders, Number(name.slice('session'.length)))),
+  );
   return all.filter((one) => one !== undefined).sort((one, other) => one.sid - other.sid);
 }
 

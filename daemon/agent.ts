@@ -87,7 +87,6 @@ async function start(effective: EffectiveSettings, log: Logger, undo: Undo[]): P
   const startedAtMs = systemClock.now();
   undo.push(await lockState(native, values.state_dir));
   const catalog = await openCatalog(values.state_dir, undo);
-  undo.push(() => catalog.close());
   const snapshots = makersOf(values);
   const attachments = openAttachments(catalog, values, undo, log);
   const { events, command, jobs } = startJobs({ catalog, snapshots, attachments }, effective, log);
@@ -236,6 +235,8 @@ async function openCatalog(stateDirectory: string, undo: Undo[]): Promise<Catalo
   const path = join(stateDirectory, 'catalog.mdb');
   await requireCatalogFile(path);
   const catalog = openLmdbCatalog(path);
+  // At once: a process can't end while the library writes.
+  undo.push(() => catalog.close());
   // The library opens it for children, too, and it holds secrets.
   native.keepFromChildren(path);
   undo.push(releaseMappedRegularly(native, path));

@@ -68,6 +68,7 @@ test('without a file and flags every setting has its default and says so', async
     project_grants: [],
     log_level: 'info',
     lvm_snapshot_percent: 100,
+    lvm_keep_snapshots: false,
     lvm_pool_limit: 90,
     freeze_command: null,
     thaw_command: null,

@@ -73,8 +73,11 @@ async function openFrozen(
   order: SourceOrder,
   source: Source,
 ): Promise<TemporarySnapshot | string> {
-  if (order.hold !== undefined && !isHere(order.hold)) return 'its bytes are served by another host';
-  return openTemporary(services, context, order, source).catch(async (thrown: unknown) => {
+  const { hold } = order;
+  if (hold !== undefined && !isHere(hold)) return 'its bytes are served by another host';
+  // Whoever makes the snapshot looks for the device itself, not for what people call it.
+  const device = hold === undefined ? source : { ...source, url: hold.found.device };
+  return openTemporary(services, context, order, device).catch(async (thrown: unknown) => {
     await source.close();
     throw thrown;
   });

@@ -84,7 +84,8 @@ export function flipBlock(daemon: Daemon, block: Buffer): void {
 export async function underWay(daemon: Daemon, jobId: string): Promise<void> {
   for (;;) {
     const job = await daemon.call('job.show', { job: jobId });
-    if (job.finished_at !== null) throw new Error(`job ${job.kind} has ended already: ${job.status}`);
+    if (job.finished_at !== null)
+      throw new Error(`job ${job.kind} has ended already: ${job.status} ${job.fault?.message ?? ''}`);
     if (job.bytes_done > 0) return;
   }
 }

@@ -29,8 +29,9 @@ import { run } from './devices.ts';
 
 const daemonMain = fileURLToPath(new URL('../../dist/daemon/main.js', import.meta.url));
 /** Each look costs a guest that is a process more than it costs a host. */
-const pollMs = process.env['BASALT_GUEST'] === 'uml' ? 100 : 10;
-const startTimeoutMs = 30_000;
+const pollMs = process.env['BASALT_GUEST'] === undefined ? 10 : 100;
+/** An emulated machine runs ten times slower. */
+const startTimeoutMs = process.env['BASALT_GUEST'] === 'qemu' ? 180_000 : 30_000;
 /** In a guest that is a process each page of memory counts against the mappings that the host allows a process: 65530. */
 const guestLimit = process.env['BASALT_GUEST'] === 'uml' ? '64MiB' : undefined;
 

@@ -1,4 +1,5 @@
 /** A connector in the hands of a test, without a daemon: what it journals and says is kept, and keys are held one at a time.
+ *  Attachments of one agent know of one another, as those of a daemon do.
  *  Promises: what the test leaves attached is detached when it has finished, from the journal alone. */
 
 import { onTestFinished } from 'vitest';
@@ -33,23 +34,36 @@ async function alone<T>(key: string, task: () => Promise<T>): Promise<T> {
   return turn;
 }
 
+const attached = new Set<Attachment>();
+
 export class Attachment {
   readonly connection: Connection;
   readonly context: TestContext;
+  readonly agent: string;
   readonly #connector: Connector;
   #gone = false;
 
   /** `where`: a URL, or `data` of a connection_info. */
-  constructor(connector: Connector, where: string | object, policy: Partial<AttachPolicy> = {}) {
+  constructor(
+    connector: Connector,
+    where: string | object,
+    policy: Partial<AttachPolicy> = {},
+    agent = 'first',
+  ) {
+    this.agent = agent;
     this.#connector = connector;
     this.connection =
       typeof where === 'string'
         ? connector.parseUrl(where)
         : connector.parseInfo(where, { driverType: connector.kind });
-    const context = contextForTest({ access: 'write', policy: { ...severalPaths, ...policy } });
+    const others = () =>
+      [...attached].filter((one) => one !== this && one.agent === agent).map(({ built }) => built);
+    const context = contextForTest({ access: 'write', policy: { ...severalPaths, ...policy }, others });
+    attached.add(this);
     this.context = { ...context, alone, probe: createProbe(native, { askMs: 8_000, orderMs: 60_000 }) };
     onTestFinished(async () => {
       if (!this.#gone) await this.detach();
+      attached.delete(this);
     });
   }
 
@@ -64,5 +78,6 @@ export class Attachment {
   async detach(): Promise<void> {
     await this.#connector.detach(this.connection, this.built, this.context);
     this.#gone = true;
+    attached.delete(this);
   }
 }

@@ -1,6 +1,6 @@
 /** What attachments leave on a host when something went wrong, asked of everything that could know of it. */
 
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { run } from '../../support/devices.ts';
 
 const linesOf = (program: string, ...words: readonly string[]): string[] => {
@@ -20,13 +20,15 @@ export interface Leftovers {
   readonly nodes: readonly string[];
   readonly maps: readonly string[];
   readonly disks: readonly string[];
+  /** Of NVMe over fabrics, also those that show nothing. */
+  readonly controllers: readonly string[];
   readonly mapped: readonly string[];
   readonly loops: readonly string[];
   readonly mounts: readonly string[];
 }
 
 const named = (folder: string, pattern: RegExp): string[] =>
-  readdirSync(folder).filter((name) => pattern.test(name));
+  existsSync(folder) ? readdirSync(folder).filter((name) => pattern.test(name)) : [];
 
 /** Everything of this machine that an attachment could have made; compare it before and after. */
 export const leftovers = (): Leftovers => ({
@@ -34,6 +36,7 @@ export const leftovers = (): Leftovers => ({
   nodes: linesOf('iscsiadm', '--mode', 'node'),
   maps: linesOf('multipath', '-ll', '-v1'),
   disks: named('/sys/block', /^(sd|nvme|rbd)/).sort(),
+  controllers: named('/sys/class/nvme', /^nvme/).sort(),
   mapped: linesOf('dmsetup', 'ls')
     .filter((line) => line !== 'No devices found')
     .sort(),

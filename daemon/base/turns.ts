@@ -1,6 +1,8 @@
 /** Turns in the order in which they were asked for. Promises: a turn is ready when all before it are done, however they ended;
  *  who took one must end it. */
 
+import { unlessAborted } from './abort.ts';
+
 export interface Turn {
   readonly ready: Promise<void>;
   /** Lets the next one go; may be called more than once. */
@@ -26,21 +28,6 @@ export class Turns {
   }
 }
 
-async function unlessCalledOff(ready: Promise<void>, signal: AbortSignal): Promise<void> {
-  let abort: () => void = () => undefined;
-  const calledOff = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-  });
-  try {
-    await Promise.race([ready, calledOff]);
-    signal.throwIfAborted();
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
 /** Turns of many things: those of one key follow one another, those of different keys have nothing to do with each other. */
 export class KeyedTurns {
   readonly #queues = new Map<string, { readonly turns: Turns; waiting: number }>();
@@ -52,7 +39,8 @@ export class KeyedTurns {
     queue.waiting += 1;
     const turn = queue.turns.take();
     try {
-      await (signal === undefined ? turn.ready : unlessCalledOff(turn.ready, signal));
+      await (signal === undefined ? turn.ready : unlessAborted(turn.ready, signal));
+      signal?.throwIfAborted();
       return await task();
     } finally {
       turn.done();

@@ -7,6 +7,7 @@
  *  write the same backup at a time; in a Cinder repository a backup becomes an incremental one where its parent is there, else a
  *  full one. */
 
+import { unlessAborted } from '../base/abort.ts';
 import { Fault } from '../base/faults.ts';
 import { recordOf } from '../catalog/rebuild.ts';
 import type { BackupRecord, JobRecord } from '../catalog/records.ts';
@@ -115,12 +116,9 @@ const underWay = new Map<string, Promise<void>>();
 
 /** Copies of one backup to one repository come one after the other: they share parents, and the place where it is made. */
 async function inTurn<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const aborted = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
   for (let other = underWay.get(key); other !== undefined; other = underWay.get(key)) {
     throwIfCancelled(signal);
-    await Promise.race([other, aborted]);
+    await unlessAborted(other, signal);
   }
   throwIfCancelled(signal);
   let done: () => void = () => undefined;

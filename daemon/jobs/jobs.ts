@@ -10,6 +10,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import { unlessAborted } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/faults.ts';
 import {
@@ -161,16 +162,10 @@ export class Jobs {
     if (live === undefined) return this.report(id);
     live.listeners.add(listener);
     listener(live.report());
-    let leave: () => void = () => undefined;
-    const gone = new Promise<void>((resolve) => {
-      leave = resolve;
-      signal.addEventListener('abort', leave, { once: true });
-    });
     try {
-      if (!signal.aborted) await Promise.race([live.finished, gone]);
+      await unlessAborted(live.finished, signal);
     } finally {
       live.listeners.delete(listener);
-      signal.removeEventListener('abort', leave);
     }
     return live.report();
   }

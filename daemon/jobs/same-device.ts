@@ -8,6 +8,7 @@
  *  go anywhere do not wait for ever. */
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { unlessAborted } from '../base/abort.ts';
 import { MiB } from '../base/bytes.ts';
 import { Fault, type FaultCode } from '../base/faults.ts';
 import { deviceFailed } from '../devices/connect/trouble.ts';
@@ -88,21 +89,6 @@ export interface GateLimits {
   readonly patienceMs: number;
 }
 
-/** What `task` comes to; undefined as soon as nobody wants to know. Its failure is nobody's then, either. */
-async function unlessAborted<T>(task: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  if (signal.aborted) return task;
-  let abort: () => void = () => undefined;
-  const aborted = new Promise<undefined>((resolve) => {
-    abort = () => resolve(undefined);
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([task, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
 /** `heard` resolves when it rings, or after a while. */
 function bellFor(limitMs: number) {
   const waiting = new Set<() => void>();
@@ -149,7 +135,8 @@ export function gateOf(
     while (isTooMuch(bytes)) {
       if (!isInterrupted(signal)) throwIfCancelled(signal);
       const [before, askedAt] = [ended, performance.now()];
-      const same = await unlessAborted(look(), signal);
+      // Who stops takes what is written to a place to go on from, and that waits for a look.
+      const same = await (signal.aborted ? look() : unlessAborted(look(), signal));
       if (same === true) {
         silentSince = undefined;
         // What is on its way is too much by itself: another look helps only when some of it has ended.

@@ -4,6 +4,7 @@
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { unlessAborted } from '../../base/abort.ts';
 import { KiB } from '../../base/bytes.ts';
 import { Fault } from '../../base/faults.ts';
 import { systemTools, toolEnvironment } from './tools.ts';
@@ -53,7 +54,8 @@ export const systemLines: ToolLines = async function* linesOf(
   const ended = endOf(child);
   try {
     yield* splitLines(child.stdout);
-    const status = await Promise.race([ended, aborted(either)]);
+    const status = await unlessAborted(ended, either);
+    if (status === undefined) throw either.reason;
     if (status !== 0) throw failed(program, words, complaint() || `status ${status}`);
   } catch (thrown) {
     signal.throwIfAborted();
@@ -96,11 +98,4 @@ const endOf = (child: ChildProcessByStdio<null, Readable, Readable>): Promise<nu
   new Promise((resolve) => {
     child.once('error', () => resolve(null));
     child.once('close', (status) => resolve(status));
-  });
-
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_resolve, reject) => {
-    const end = () => reject(signal.reason);
-    if (signal.aborted) end();
-    else signal.addEventListener('abort', end, { once: true });
   });

@@ -9,6 +9,7 @@
  *  Knows nothing of volumes, backups or protocols. */
 
 import { randomUUID } from 'node:crypto';
+import { unlessAborted } from '../../base/abort.ts';
 import { Fault, toFault } from '../../base/faults.ts';
 import { KeyedTurns } from '../../base/turns.ts';
 import type {
@@ -110,21 +111,11 @@ export class Attachments {
       order.signal.throwIfAborted();
       return this.#take(key, order);
     });
-    let abort: () => void = () => undefined;
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(toFault(order.signal.reason));
-      order.signal.addEventListener('abort', abort, { once: true });
-      if (order.signal.aborted) abort();
-    });
-    try {
-      return await Promise.race([made, aborted]);
-    } catch (thrown) {
-      // Nobody is there any more to let it go.
-      if (order.signal.aborted) void made.then((hold) => hold.release()).catch(() => undefined);
-      throw thrown;
-    } finally {
-      order.signal.removeEventListener('abort', abort);
-    }
+    const hold = await unlessAborted(made, order.signal);
+    if (hold !== undefined) return hold;
+    // Nobody is there any more to let it go.
+    void made.then((late) => late.release()).catch(() => undefined);
+    throw toFault(order.signal.reason);
   }
 
   /** From now on the operator holds it, too. */

@@ -7,6 +7,7 @@
  *  and its answer counts whenever it comes; once another volume was seen, every look says so. What answers under the name of a way that
  *  has gone is nobody's: the kernel gives names of disks again. */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Fault } from '../../base/faults.ts';
 import type { StoredIdentity } from '../../catalog/records.ts';
 import type { AskablePath } from '../../devices/connect/connector.ts';
@@ -62,7 +63,8 @@ export class Glances {
     const first = Promise.any(asked.map(async (one) => ((await one) ? true : Promise.reject(new Error()))));
     const all = Promise.allSettled(asked);
     const same = await first.catch(() => false);
-    if (same) await Promise.race([all, later(this.#parts.graceMs ?? usualGraceMs)]);
+    if (same)
+      await Promise.race([all, pause(this.#parts.graceMs ?? usualGraceMs, undefined, { ref: false })]);
     return same;
   }
 
@@ -89,6 +91,3 @@ export class Glances {
     return paths?.some((one) => one.device === device) ?? true;
   }
 }
-
-const later = (milliseconds: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, milliseconds).unref());

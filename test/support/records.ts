@@ -1,8 +1,20 @@
 /** Records of the catalog for tests that need some, not particular ones. */
 
 import { type BackupRecord, lacking } from '../../daemon/catalog/records.ts';
+import type { SnapshotMark } from '../../daemon/devices/snapshots/maker.ts';
 
 const then = '2026-01-01T00:00:00.000Z';
+
+/** Of a snapshot in a thin pool. */
+export const thinMark: SnapshotMark = {
+  kind: 'lvm-thin',
+  group: 'g',
+  pool: 'p',
+  origin: 'o',
+  snapshot: 's',
+  thin_id: 2,
+  transaction: 1,
+};
 
 export const backupRecord = (fields: Partial<BackupRecord> & { id: string }): BackupRecord => ({
   ...lacking.backups,

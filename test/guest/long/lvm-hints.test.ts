@@ -9,7 +9,7 @@ import { type Daemon, eventually } from '../../support/daemon.ts';
 import { folderForTest, holdOpen, run } from '../../support/devices.ts';
 import { blockBytes, daemonForTest, MiB, underWay } from '../../support/fault-world.ts';
 import { type VolumeGroup, volumeGroup } from '../support/lvm.ts';
-import { snapshotsOf, unlimited } from '../support/lvm-world.ts';
+import { overwrite, snapshotsOf, unlimited } from '../support/lvm-world.ts';
 
 /** For machines on which much else goes on. */
 const patienceMs = 1_800_000;
@@ -23,17 +23,6 @@ const expectNothingHeld = (daemon: Daemon, group: VolumeGroup): void => {
   const notes = join(daemon.stateDir, 'pools');
   expect(existsSync(notes) ? readdirSync(notes) : []).toEqual([]);
 };
-
-const fill = (path: string, mebibytes: number): void =>
-  void run(
-    'dd',
-    'if=/dev/urandom',
-    `of=${path}`,
-    'bs=1M',
-    `count=${mebibytes}`,
-    'oflag=direct',
-    'status=none',
-  );
 
 /** Writes of 4 KiB here and there, and discards. Gives how many blocks of a backup they may touch. */
 function change(path: string, sizeBytes: number, seed: number): number {
@@ -92,7 +81,7 @@ test(
     const sizeBytes = 256 * MiB;
     const group = volumeGroup(900 * MiB, { poolBytes: 720 * MiB });
     const path = group.thin('shop', sizeBytes);
-    fill(path, 200);
+    overwrite(path, 200);
     const daemon = await daemonForTest();
     await daemon.addVolume('shop', path);
     const first = await backUpSnapshot(daemon, 'first', false);
@@ -155,7 +144,7 @@ test(
     const sizeBytes = 16 * MiB;
     const group = volumeGroup(200 * MiB, { poolBytes: 128 * MiB });
     const path = group.thin('shop', sizeBytes);
-    fill(path, 16);
+    overwrite(path, 16);
     const daemon = await daemonForTest();
     await daemon.addVolume('shop', path);
     await backUpSnapshot(daemon, 'one', false);
@@ -221,7 +210,7 @@ test(
     const group = volumeGroup(400 * MiB, { poolBytes: 320 * MiB });
     const path = group.thin('shop', sizeBytes);
     const other = group.thin('other', 200 * MiB);
-    fill(path, 64);
+    overwrite(path, 64);
     const daemon = await daemonForTest({ settings: 'lvm_keep_snapshots = true\nlvm_pool_limit = 60\n' });
     await daemon.addVolume('shop', path);
     await holdOpen(path, '<>');
@@ -251,7 +240,7 @@ test(
     expectNothingHeld(daemon, group);
 
     // A pool that fills needs its room for its volumes.
-    fill(other, 160);
+    overwrite(other, 160);
     const listed = async () => (await daemon.call('snapshot.list', {})).snapshots;
     await eventually('the snapshot is gone', async () => (await listed()).length === 0, 300_000);
     expect(snapshotsOf(group)).toEqual([]);

@@ -8,7 +8,7 @@ import { type Daemon, eventually } from '../../support/daemon.ts';
 import { run } from '../../support/devices.ts';
 import { firstDifference, noise } from '../../support/volume-model.ts';
 import { bothLinks, cut, delay, restore, sanAddress } from '../support/links.ts';
-import { ArrayVolume, portal } from '../support/lio.ts';
+import { portal } from '../support/lio.ts';
 import {
   bytesCome,
   daemonOfGuest,
@@ -16,6 +16,7 @@ import {
   hostReady,
   MiB,
   remoteVolume,
+  restoreOnArray,
   slowBackup,
   stuckThreads,
   urlOf,
@@ -51,14 +52,7 @@ test('all paths lost: a fault in time, no thread stuck, and the next backup has 
 });
 
 test('all paths lost while it is written to: a fault in time, nothing stuck or left, and another restore makes it whole', async () => {
-  await hostReady();
-  const { url, target, bytes } = remoteVolume({ sizeBytes: 16 * MiB });
-  const onto = ArrayVolume.ofSize(16 * MiB);
-  target.addLun(2, onto);
-  const daemon = await daemonOfGuest();
-  await daemon.addVolume('v', url);
-  const { id } = await daemon.backUp('v');
-  const order = { backup: id, target: urlOf(target, 2), force: true };
+  const { daemon, onto, bytes, order } = await restoreOnArray(16 * MiB);
   const { job_id } = await daemon.call('backup.restore', { ...order, rate: 1 * MiB });
   await bytesCome(daemon, job_id);
   const begun = performance.now();
@@ -172,14 +166,7 @@ test('a volume that has grown is seen by a rescan, and backed up as it is then',
 });
 
 test('a volume that vanishes while it is written to fails the restore in time', async () => {
-  await hostReady();
-  const { url, target, bytes } = remoteVolume({ sizeBytes: 16 * MiB });
-  const onto = ArrayVolume.ofSize(16 * MiB);
-  target.addLun(2, onto);
-  const daemon = await daemonOfGuest();
-  await daemon.addVolume('v', url);
-  const { id } = await daemon.backUp('v');
-  const order = { backup: id, target: urlOf(target, 2), force: true };
+  const { daemon, target, onto, bytes, order } = await restoreOnArray(16 * MiB);
   const { job_id } = await daemon.call('backup.restore', { ...order, rate: 1 * MiB });
   await bytesCome(daemon, job_id);
   const begun = performance.now();

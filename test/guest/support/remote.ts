@@ -71,6 +71,18 @@ export const bytesCome = (daemon: Daemon, id: string, bytes = 1): Promise<unknow
     90_000,
   );
 
+/** A backup of one volume of an array, and another volume of it, `onto`, to restore it to at `order`. */
+export async function restoreOnArray(sizeBytes: number) {
+  await hostReady();
+  const { url, target, bytes } = remoteVolume({ sizeBytes });
+  const onto = ArrayVolume.ofSize(sizeBytes);
+  target.addLun(2, onto);
+  const daemon = await daemonOfGuest();
+  await daemon.addVolume('v', url);
+  const { id } = await daemon.backUp('v');
+  return { daemon, target, onto, bytes, order: { backup: id, target: urlOf(target, 2), force: true } };
+}
+
 /** A backup that is slow enough for something to happen meanwhile; resolves when bytes have come. */
 export async function slowBackup(daemon: Daemon, volume: string, bytesPerSecond: number) {
   const started = await daemon.call('backup.create', { volume, rate: bytesPerSecond });

@@ -12,6 +12,7 @@ import {
   hostReady,
   MiB,
   remoteVolume,
+  restoreOnArray,
   slowBackup,
   urlOf,
 } from '../support/remote.ts';
@@ -77,14 +78,8 @@ test('a number that leads to another volume in the middle of a restore: hardly a
 });
 
 test('a restore onto a volume of an array, and the same bytes there afterwards', async () => {
-  await hostReady();
-  const { url, target, bytes } = remoteVolume({ sizeBytes: 16 * MiB });
-  const onto = ArrayVolume.ofSize(16 * MiB);
-  target.addLun(2, onto);
-  const daemon = await daemonOfGuest();
-  await daemon.addVolume('v', url);
-  const { id } = await daemon.backUp('v');
-  await daemon.done(daemon.call('backup.restore', { backup: id, target: urlOf(target, 2), force: true }));
+  const { daemon, onto, bytes, order } = await restoreOnArray(16 * MiB);
+  await daemon.done(daemon.call('backup.restore', order));
   expect(firstDifference(readFileSync(onto.device), bytes)).toBe(-1);
   expect((await daemon.call('device.list', {})).devices).toEqual([]);
 });

@@ -7,18 +7,9 @@ import type { SnapshotMaker } from '../../../daemon/devices/snapshots/maker.ts';
 import type { Evidence } from '../../../daemon/format/manifest.ts';
 import { keepForNext } from '../../../daemon/jobs/kept-for-next.ts';
 import { folderForTest } from '../../support/devices.ts';
-import { backupRecord } from '../../support/records.ts';
+import { backupRecord, thinMark } from '../../support/records.ts';
 
-const made_from = {
-  kind: 'lvm-thin',
-  group: 'g',
-  pool: 'p',
-  origin: 'o',
-  snapshot: 's',
-  thin_id: 2,
-  transaction: 1,
-};
-const evidence: Evidence = { read_from: 'temporary-snapshot', used_by: [], hooks: [], made_from };
+const evidence: Evidence = { read_from: 'temporary-snapshot', used_by: [], hooks: [], made_from: thinMark };
 const map = { block_bytes: 65_536, height: 1, root: '0'.repeat(64) };
 const unreadable = { ranges: [{ offset: 0, length: 512 }], bytes: 512, exact: true };
 

@@ -2,41 +2,19 @@
 
 import { expect, test } from 'vitest';
 import { Fault } from '../../../daemon/base/faults.ts';
-import type { ReadableSnapshot, SnapshotMark } from '../../../daemon/devices/snapshots/maker.ts';
+import type { ReadableSnapshot } from '../../../daemon/devices/snapshots/maker.ts';
 import type { BackupManifest } from '../../../daemon/format/manifest.ts';
 import { HintsTold } from '../../../daemon/jobs/hints.ts';
 import { snapshotHints } from '../../../daemon/jobs/snapshot-hints.ts';
 import { codeOf, folderForTest } from '../../support/devices.ts';
-
-const mark: SnapshotMark = {
-  kind: 'lvm-thin',
-  group: 'g',
-  pool: 'p',
-  origin: 'o',
-  snapshot: 's',
-  thin_id: 2,
-  transaction: 1,
-};
+import { thinMark } from '../../support/records.ts';
+import { fieldsOf } from '../../support/repository.ts';
 
 const parent: BackupManifest = {
-  backup: {
-    id: '6d3bd7b6-5b9a-4d0b-8f3c-5a5a2f6f1c11',
-    name: null,
-    description: null,
-    project_id: 'default',
-    parent_id: null,
-    snapshot_id: null,
-    container: null,
-    availability_zone: null,
-    metadata: {},
-    created_at: '',
-    data_timestamp: '',
-  },
-  volume: { id: 'v', name: 'shop', source: 'lvm:vg0/shop', size_bytes: 65_536 },
+  ...fieldsOf('6d3bd7b6-5b9a-4d0b-8f3c-5a5a2f6f1c11', 65_536),
   map: { block_bytes: 65_536, height: 1, root: '0'.repeat(64) },
   statistics: { read_bytes: 0, zero_bytes: 0, known_bytes: 0, new_bytes: 0, stored_bytes: 0 },
-  consistency: '',
-  evidence: { read_from: 'snapshot', used_by: [], hooks: [], made_from: mark },
+  evidence: { read_from: 'snapshot', used_by: [], hooks: [], made_from: thinMark },
 };
 
 const lost = new Fault('SNAPSHOT_LOST', 'Cannot go on reading snapshot "vg0/s"');
@@ -56,7 +34,7 @@ async function ask(changesSince: Comparison, isLost = false) {
     },
     trouble: () => Promise.resolve(undefined),
     release: () => Promise.resolve(),
-    comparable: { mark, changesSince },
+    comparable: { mark: thinMark, changesSince },
   };
   const told = new HintsTold();
   const context = { doing: () => undefined, log: () => undefined, signal: new AbortController().signal };

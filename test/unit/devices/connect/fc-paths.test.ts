@@ -10,6 +10,17 @@ const [ours, ours2] = ['21000024ff000001', '21000024ff000002'] as const;
 const [a, b] = ['500a098280feeba5', '500a098290feeba5'] as const;
 const unit = (name = 'naa.600a09803', sizeBytes = 2 ** 24): Unit => ({ names: [name], sizeBytes });
 
+/** A volume that is attached over one port, at unit 1. */
+async function attachedByOnePort() {
+  const host = new SimulatedHost();
+  host.port(3, ours);
+  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
+  host.remote(target);
+  const connection = fc.parseUrl(`fc://${a}/1`);
+  const { built } = await fc.attach(connection, host.context());
+  return { host, target, connection, built };
+}
+
 test('a path is lost and comes back; one that its fabric calls marginal is used', async () => {
   const host = new SimulatedHost();
   host.port(3, ours);
@@ -33,12 +44,7 @@ test('a path is lost and comes back; one that its fabric calls marginal is used'
 });
 
 test('a disk that has come back is taken away after a rescan, too', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
-  host.remote(target);
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
+  const { host, target, connection, built } = await attachedByOnePort();
   host.lose(target);
   await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({
     code: 'DEVICE_FAILED',
@@ -50,12 +56,7 @@ test('a disk that has come back is taken away after a rescan, too', async () => 
 });
 
 test('what has come back as another volume is not ours, and neither is what somebody uses', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
-  host.remote(target);
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
+  const { host, target, connection, built } = await attachedByOnePort();
   host.lose(target);
   target.units.set(1, unit('naa.600a0999'));
   host.return(target);
@@ -72,12 +73,7 @@ test('what has come back as another volume is not ours, and neither is what some
 });
 
 test('a number that leads to another volume is noticed by every look', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  const target = { host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) };
-  host.remote(target);
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
+  const { host, target, connection, built } = await attachedByOnePort();
   target.units.set(1, unit('naa.600a0999'));
   await expect(fc.observe(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
   await expect(fc.rescan(connection, built, host.context())).rejects.toMatchObject({ code: 'WRONG_DEVICE' });
@@ -88,11 +84,7 @@ test('a number that leads to another volume is noticed by every look', async () 
 });
 
 test('disks behind a port that has left the fabric for a while are taken away all the same', async () => {
-  const host = new SimulatedHost();
-  host.port(3, ours);
-  host.remote({ host: 3, wwpn: a, target: 0, units: new Map([[1, unit()]]) });
-  const connection = fc.parseUrl(`fc://${a}/1`);
-  const { built } = await fc.attach(connection, host.context());
+  const { host, connection, built } = await attachedByOnePort();
   writeFileSync(join(host.sys, 'class/fc_remote_ports/rport-3:0-0/port_state'), 'Blocked\n');
   await fc.detach(connection, built, host.context());
   expect(host.disks).toEqual([]);

@@ -298,6 +298,8 @@ export interface Native {
   decode(parts: DecodeParts): Promise<number>;
   /** Reads blocks and fills their addresses, all zeros for a block of zeros; changes and claims nothing. */
   addresses(parts: Omit<SealParts, 'output' | 'entries' | 'level' | 'claims'>): Promise<void>;
+  /** Writes all of `bytes`: whole pages by `directFd`, which goes past the page cache (-1: none), the rest by `fd`. */
+  writeAt(fd: number, directFd: number, position: number, bytes: Uint8Array): Promise<void>;
   write(parts: WriteParts): Promise<WriteCounts>;
 
   /** Reads, finds zeros, and makes the SHA-256 of every block. */

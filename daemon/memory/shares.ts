@@ -7,9 +7,10 @@ import { segmentBytes, viewScratchSlots, viewSlotBytes } from '../base/limits.ts
 import { Budget } from './budget.ts';
 import { Pool } from './pool.ts';
 
-/** Pages of maps, and two buffers for checks. */
+/** Pages of maps, what goes into packs, and two buffers for checks. */
 export interface RepositoryShare {
   readonly pages: Uint8Array;
+  readonly stage: Uint8Array;
   readonly input: Uint8Array;
   readonly output: Uint8Array;
 }
@@ -29,6 +30,9 @@ export interface MemoryShares {
 }
 
 const none = new Uint8Array(0);
+
+/** Two pieces, each large enough that a disk is not asked too often. */
+const stageBytes = 2 * MiB;
 
 /** One array of Node holds little more, and what is lent in one piece is far less. */
 const regionBytesMax = 2 * GiB;
@@ -56,6 +60,7 @@ export async function divideMemory(
   };
   const repository = {
     pages: await lend('map pages', roundUp(Math.max(MiB, Math.min(16 * MiB, limit / 64)), 64 * KiB)),
+    stage: await lend('pack writes', stageBytes),
     input: await lend('repository check', segmentBytes),
     output: await lend('repository check', segmentBytes),
   };
@@ -81,10 +86,11 @@ export async function divideMemory(
 
 /** How many there may be is `repositoriesMax`. */
 async function lendFurther(budget: Budget): Promise<RepositoryShare & { release(): void }> {
-  const bytes = MiB + 2 * segmentBytes;
+  const bytes = MiB + stageBytes + 2 * segmentBytes;
   const grant = await budget.admit({ owner: 'further repository', bytesMin: bytes, bytesMax: bytes });
   return {
     pages: grant.slice(MiB),
+    stage: grant.slice(stageBytes),
     input: grant.slice(segmentBytes),
     output: grant.slice(segmentBytes),
     release: () => grant.release(),

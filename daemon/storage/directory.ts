@@ -19,6 +19,8 @@ import {
   statfs,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Native } from '../../native/native.ts';
+import { KiB } from '../base/bytes.ts';
 import { errnoOf, Fault } from '../base/faults.ts';
 import { removeFile, syncFolder } from '../base/files.ts';
 import { inLane, Turns } from './lanes.ts';
@@ -46,40 +48,62 @@ async function makeFolderDurable(root: string, folder: string): Promise<void> {
     await syncFolder(dirname(made));
 }
 
+/** File systems on disks of this machine, by their number in statfs(2): there a write past the page cache takes what the disk takes,
+ *  and no copy. Those of a network wait for their server each time, and the page cache is what makes up for that. */
+const localTypes: readonly number[] = [
+  0xef53, // ext2, ext3, ext4
+  0x58465342, // XFS
+];
+/** What is smaller is not worth another descriptor. */
+const directBytesMin = 64 * KiB;
+
+interface Place {
+  readonly root: string;
+  readonly files: OpenFiles;
+  /** One at a time: each waits long for its disk, and what is written meanwhile needs a lane too. */
+  readonly commits: Turns;
+  readonly native: Pick<Native, 'writeAt'>;
+}
+
 class DirectoryUpload implements Upload {
-  readonly #root: string;
+  readonly #place: Place;
   readonly #path: string;
   readonly #file: FileHandle;
-  readonly #files: OpenFiles;
-  readonly #commits: Turns;
+  /** The same file past the page cache; undefined where it can't be had. Opened when there is much to write. */
+  #direct: Promise<FileHandle | undefined> | undefined;
   #ended = false;
 
-  constructor(root: string, path: string, file: FileHandle, files: OpenFiles, commits: Turns) {
-    this.#files = files;
-    this.#commits = commits;
-    this.#root = root;
+  constructor(place: Place, path: string, file: FileHandle) {
+    this.#place = place;
     this.#path = path;
     this.#file = file;
   }
 
   async write(position: number, bytes: Uint8Array): Promise<void> {
+    const { root, native } = this.#place;
     try {
-      let done = 0;
-      while (done < bytes.length) {
-        const { bytesWritten } = await inLane(this.#root, () =>
-          this.#file.write(bytes, done, bytes.length - done, position + done),
-        );
-        done += bytesWritten;
-      }
+      await inLane(root, async () => {
+        if (bytes.length >= directBytesMin) this.#direct ??= this.#openDirect();
+        const direct = await this.#direct;
+        await native.writeAt(this.#file.fd, direct?.fd ?? -1, position, bytes);
+      });
     } catch (thrown) {
       throw storageFault('write to', this.#path, thrown);
     }
   }
 
+  async #openDirect(): Promise<FileHandle | undefined> {
+    const { type } = await statfs(this.#path);
+    if (!localTypes.includes(type)) return undefined;
+    // Where it can't be had, all goes through the page cache.
+    return open(this.#path, constants.O_WRONLY | constants.O_DIRECT).catch(() => undefined);
+  }
+
   async commit(key: string): Promise<void> {
-    const path = join(this.#root, key);
+    const { root, commits } = this.#place;
+    const path = join(root, key);
     try {
-      await this.#commits.take(() => inLane(this.#root, () => this.#name(path)));
+      await commits.take(() => inLane(root, () => this.#name(path)));
     } catch (thrown) {
       await this.abort();
       throw storageFault('store', path, thrown);
@@ -87,22 +111,29 @@ class DirectoryUpload implements Upload {
   }
 
   async #name(path: string): Promise<void> {
+    const { root, files } = this.#place;
     await this.#file.datasync();
-    await this.#file.close();
-    this.#ended = true;
-    await makeFolderDurable(this.#root, dirname(path));
+    await this.#close();
+    await makeFolderDurable(root, dirname(path));
     await rename(this.#path, path);
-    this.#files.forget(path);
+    files.forget(path);
     await syncFolder(dirname(path));
   }
 
   async abort(): Promise<void> {
-    await inLane(this.#root, () => this.#remove());
+    await inLane(this.#place.root, () => this.#remove());
+  }
+
+  async #close(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    const direct = await this.#direct?.catch(() => undefined);
+    await direct?.close().catch(() => undefined);
+    await this.#file.close();
   }
 
   async #remove(): Promise<void> {
-    if (!this.#ended) await this.#file.close().catch(() => undefined);
-    this.#ended = true;
+    await this.#close().catch(() => undefined);
     await rm(this.#path, { force: true }).catch(() => undefined);
   }
 }
@@ -113,19 +144,19 @@ export class DirectoryStorage implements Storage {
   /** Name of the folder for what is being written; each user of the storage has its own. */
   readonly #workshop: string;
   readonly #files: OpenFiles;
-  /** One at a time: each waits long for its disk, and what is written meanwhile needs a lane too. */
-  readonly #commits = new Turns();
+  readonly #place: Place;
 
-  private constructor(root: string, workshop: string) {
+  private constructor(root: string, workshop: string, native: Pick<Native, 'writeAt'>) {
     this.#root = root;
     this.#files = new OpenFiles(root);
+    this.#place = { root, files: this.#files, commits: new Turns(), native };
     this.url = `file://${root}`;
     this.#workshop = join(root, 'tmp', workshop);
   }
 
   /** `user`: a name that no other user of this storage has at the same time; what a crash of the same user left is removed. */
-  static async open(root: string, user: string): Promise<DirectoryStorage> {
-    const storage = new DirectoryStorage(root, user);
+  static async open(root: string, user: string, native: Pick<Native, 'writeAt'>): Promise<DirectoryStorage> {
+    const storage = new DirectoryStorage(root, user, native);
     await inLane(root, () => rm(storage.#workshop, { recursive: true, force: true })).catch(() => undefined);
     return storage;
   }
@@ -176,13 +207,7 @@ export class DirectoryStorage implements Storage {
     try {
       return await inLane(this.#root, async () => {
         await mkdir(this.#workshop, { recursive: true });
-        return new DirectoryUpload(
-          this.#root,
-          path,
-          await open(path, 'wx', 0o640),
-          this.#files,
-          this.#commits,
-        );
+        return new DirectoryUpload(this.#place, path, await open(path, 'wx', 0o640));
       });
     } catch (thrown) {
       const fault = storageFault('write to', path, thrown);

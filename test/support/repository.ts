@@ -29,7 +29,7 @@ export async function openTestRepository(
 ) {
   const root = join(folder, 'repository');
   await mkdir(root, { recursive: true });
-  const bare: Storage = await DirectoryStorage.open(root, 'test');
+  const bare: Storage = await DirectoryStorage.open(root, 'test', native);
   const storage = options.wrap?.(bare) ?? bare;
   const hash = (bytes: Uint8Array) => native.hash(bytes);
   const blockBytes = options.blockBytes ?? 64 * KiB;
@@ -39,6 +39,7 @@ export async function openTestRepository(
   const index = native.openIndex(join(folder, 'index.mdb'), 1024 * MiB);
   const memory = {
     pages: new Uint8Array(native.allocateArena(MiB)),
+    stage: new Uint8Array(native.allocateArena(2 * MiB)),
     input: new Uint8Array(native.allocateArena(segmentBytes)),
     output: new Uint8Array(native.allocateArena(segmentBytes)),
   };

@@ -192,6 +192,11 @@ export class NativeBackupWriter implements BackupWriter {
   /** W1: everything sealed so far is durable. */
   async #flush(): Promise<void> {
     await this.#packs.flush();
+    this.#throwIfLost();
+  }
+
+  /** A pack that could not be stored may have held blocks of this backup. */
+  #throwIfLost(): void {
     if (this.#packs.failures !== this.#failuresBefore) throw this.#packs.lastFailure;
   }
 
@@ -250,6 +255,7 @@ export class NativeBackupWriter implements BackupWriter {
         const entries = parts.entries.subarray(0, counts.newBlocks * entryBytes);
         await this.#packs.append(parts.output.subarray(0, counts.storedBytes), entries);
         this.#storedBytes += counts.storedBytes;
+        this.#throwIfLost();
       }
       return counts;
     });

@@ -26,7 +26,7 @@ export interface NativeLocationParts {
   /** Ids of native repositories that are open: none is opened twice. */
   readonly openIds: Set<string>;
   readonly readOnly: boolean;
-  readonly native: Pick<Native, 'openIndex' | 'decode' | 'hash'>;
+  readonly native: Pick<Native, 'openIndex' | 'decode' | 'hash' | 'writeAt'>;
   readonly compressionLevel: number;
   /** Block size of a new repository. */
   readonly blockBytes: number;
@@ -49,7 +49,7 @@ export function nativeLocation(parts: NativeLocationParts, folder: string): Repo
 }
 
 async function open(parts: NativeLocationParts, folder: string, hash: HashFunction): Promise<Repository> {
-  const storage = await DirectoryStorage.open(folder, parts.user);
+  const storage = await DirectoryStorage.open(folder, parts.user, parts.native);
   const config = await readRepositoryConfig(storage, hash);
   if (parts.openIds.has(config.id)) {
     const message = `Cannot open repository "${storage.url}": this daemon has it, or a copy of it, open under another name`;
@@ -123,7 +123,7 @@ async function init(
       });
     });
   }
-  const storage = await DirectoryStorage.open(folder, parts.user);
+  const storage = await DirectoryStorage.open(folder, parts.user, parts.native);
   try {
     const there = await readRepositoryConfig(storage, hash).then(
       () => true,

@@ -29,9 +29,10 @@ import { PageCache } from './page-cache.ts';
 import type { NativeParts } from './parts.ts';
 import { isPresent } from './presence.ts';
 
-/** Memory that the repository needs for itself: pages of maps, and two buffers for checks. */
+/** Memory that the repository needs for itself: pages of maps, what goes into packs, and two buffers for checks. */
 export interface RepositoryMemory {
   readonly pages: Uint8Array;
+  readonly stage: Uint8Array;
   /** `segmentBytes` each. */
   readonly input: Uint8Array;
   readonly output: Uint8Array;
@@ -63,7 +64,7 @@ export class NativeRepository implements Repository {
     this.#parts = { ...parts, findNewPacks: () => this.#keeper.findNew() };
     this.#memory = memory;
     this.#cache = new PageCache(this.#parts, memory.pages);
-    this.#packs = new PackWriter(parts);
+    this.#packs = new PackWriter(parts, memory.stage);
   }
 
   async openWriter(volumeBytes: number): Promise<NativeBackupWriter> {

@@ -1,10 +1,10 @@
 /** Collects sealed blocks into packs, shared by all backups of this daemon.
  *
- *    append ─▶ open pack ─(full, or flush)▶ closing: directory, trailer, commit, index ─▶ durable
+ *    append ─▶ stage of the open pack ─(full, or flush)▶ closing: directory, trailer, commit, index ─▶ durable
  *
  *  Promises: after `flush` resolves everything appended before is durable and in the index (W1); a pack that can't be stored
  *  ends its claims, so that the blocks count as new again, and makes every backup that was under way fail at its `flush`.
- *  Holds at most `closingMax` + 1 packs' directories (about 400 KiB each). Knows nothing of backups. */
+ *  Holds its stage, and at most `closingMax` + 1 packs' directories (about 400 KiB each). Knows nothing of backups. */
 
 import { assert } from '../../base/assert.ts';
 import { packBlocksMax, packPayloadBytes, segmentBlocksMax } from '../../base/limits.ts';
@@ -13,6 +13,7 @@ import { packKey } from '../../format/layout.ts';
 import { packHeader, packHeaderBytes, packTrailer } from '../../format/pack.ts';
 import type { Upload } from '../../storage/storage.ts';
 import { throwIndexFault } from './index-fault.ts';
+import { PackStage, StageMemory } from './pack-stage.ts';
 import type { NativeParts } from './parts.ts';
 
 /** Packs that may be on their way to durable storage before `append` waits. */
@@ -22,11 +23,10 @@ const directoryEntriesMax = packBlocksMax + segmentBlocksMax;
 
 interface OpenPack {
   readonly upload: Promise<Upload>;
+  readonly stage: PackStage;
   readonly directory: Buffer;
   count: number;
   position: number;
-  readonly writes: Set<Promise<void>>;
-  failure: unknown;
 }
 
 /** Work that seals: `claims` is the byte of the native call that says whether it may have claimed anything yet. */
@@ -37,14 +37,17 @@ interface Claiming {
 
 export class PackWriter {
   readonly #parts: NativeParts;
+  readonly #memory: StageMemory;
   #open: OpenPack | undefined;
   readonly #closing = new Set<Promise<void>>();
   readonly #claiming = new Set<Claiming>();
   #failures = 0;
   #lastFailure: unknown;
 
-  constructor(parts: NativeParts) {
+  /** `memory`: for `stageBuffers` buffers. */
+  constructor(parts: NativeParts, memory: Uint8Array) {
     this.#parts = parts;
+    this.#memory = new StageMemory(memory);
   }
 
   /** Counts packs that could not be stored; a backup compares it with what it was when the backup began. */
@@ -56,17 +59,17 @@ export class PackWriter {
     return this.#lastFailure;
   }
 
-  /** Stores blocks. `entries` say where in `payload` each one is. Both may be used again when it resolves. */
+  /** Takes blocks over. `entries` say where in `payload` each one is. Both may be used again when it resolves; whether they could be
+   *  stored is told by `failures`. */
   async append(payload: Uint8Array, entries: Uint8Array): Promise<void> {
     while (this.#closing.size > closingMax) await Promise.race(this.#closing);
     const pack = (this.#open ??= this.#begin());
     const position = pack.position;
     pack.position += payload.length;
     addEntries(pack, entries, position);
-    const write = pack.upload.then((upload) => upload.write(position, payload));
-    this.#track(pack, write);
+    const taken = pack.stage.add(payload);
     if (pack.position >= packPayloadBytes || pack.count >= packBlocksMax) this.#close(pack);
-    await write;
+    await taken;
   }
 
   /** Runs work that may claim blocks and then appends them. From its first claim on, another backup may count those blocks
@@ -98,30 +101,21 @@ export class PackWriter {
 
   #begin(): OpenPack {
     const upload = this.#parts.storage.upload();
+    const write = async (position: number, bytes: Uint8Array) => (await upload).write(position, bytes);
     const pack: OpenPack = {
       upload,
+      // After a failed write the pack takes no more blocks.
+      stage: new PackStage(this.#memory, write, () => {
+        if (this.#open === pack) this.#close(pack);
+      }),
       directory: Buffer.alloc(directoryEntriesMax * entryBytes),
       count: 0,
       position: packHeaderBytes,
-      writes: new Set(),
-      failure: undefined,
     };
-    this.#track(
-      pack,
-      upload.then((opened) => opened.write(0, packHeader())),
-    );
+    // Told by the first write that waits for it.
+    upload.catch(() => undefined);
+    void pack.stage.add(packHeader());
     return pack;
-  }
-
-  /** Keeps a write in sight until it has ended. After a failed one the pack takes no more blocks. */
-  #track(pack: OpenPack, write: Promise<void>): void {
-    const tracked = write
-      .catch((thrown: unknown) => {
-        pack.failure ??= thrown;
-        if (this.#open === pack) this.#close(pack);
-      })
-      .finally(() => pack.writes.delete(tracked));
-    pack.writes.add(tracked);
   }
 
   #close(pack: OpenPack): void {
@@ -134,19 +128,17 @@ export class PackWriter {
   async #store(pack: OpenPack): Promise<void> {
     const directory = pack.directory.subarray(0, pack.count * entryBytes);
     try {
-      const upload = await pack.upload;
-      await Promise.all(pack.writes);
-      if (pack.failure !== undefined) throw pack.failure;
       const digest = this.#parts.hash(directory);
-      await upload.write(pack.position, directory);
-      await upload.write(pack.position + directory.length, packTrailer(digest, pack.count, pack.position));
+      void pack.stage.add(directory);
+      void pack.stage.add(packTrailer(digest, pack.count, pack.position));
+      await pack.stage.end();
+      const upload = await pack.upload;
       await upload.commit(packKey(digest.toString('hex')));
       await this.#parts.index.addPack(digest, directory, true).catch(throwIndexFault);
     } catch (thrown) {
       this.#failures += 1;
       this.#lastFailure = thrown;
       this.#parts.index.release(directory);
-      await Promise.all(pack.writes);
       await pack.upload.then((upload) => upload.abort()).catch(() => undefined);
     }
   }

@@ -54,6 +54,8 @@ const localTypes: readonly number[] = [
   0xef53, // ext2, ext3, ext4
   0x58465342, // XFS
 ];
+const isLocal = async (path: string): Promise<boolean> => localTypes.includes((await statfs(path)).type);
+
 /** What is smaller is not worth another descriptor. */
 const directBytesMin = 64 * KiB;
 
@@ -63,6 +65,8 @@ interface Place {
   /** One at a time: each waits long for its disk, and what is written meanwhile needs a lane too. */
   readonly commits: Turns;
   readonly native: Pick<Native, 'writeAt'>;
+  /** On a disk of this machine. */
+  readonly local: boolean;
 }
 
 class DirectoryUpload implements Upload {
@@ -80,10 +84,10 @@ class DirectoryUpload implements Upload {
   }
 
   async write(position: number, bytes: Uint8Array): Promise<void> {
-    const { root, native } = this.#place;
+    const { root, native, local } = this.#place;
     try {
       await inLane(root, async () => {
-        if (bytes.length >= directBytesMin) this.#direct ??= this.#openDirect();
+        if (local && bytes.length >= directBytesMin) this.#direct ??= this.#openDirect();
         const direct = await this.#direct;
         await native.writeAt(this.#file.fd, direct?.fd ?? -1, position, bytes);
       });
@@ -92,10 +96,8 @@ class DirectoryUpload implements Upload {
     }
   }
 
-  async #openDirect(): Promise<FileHandle | undefined> {
-    const { type } = await statfs(this.#path);
-    if (!localTypes.includes(type)) return undefined;
-    // Where it can't be had, all goes through the page cache.
+  /** Where it can't be had, all goes through the page cache. */
+  #openDirect(): Promise<FileHandle | undefined> {
     return open(this.#path, constants.O_WRONLY | constants.O_DIRECT).catch(() => undefined);
   }
 
@@ -127,7 +129,7 @@ class DirectoryUpload implements Upload {
   async #close(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    const direct = await this.#direct?.catch(() => undefined);
+    const direct = await this.#direct;
     await direct?.close().catch(() => undefined);
     await this.#file.close();
   }
@@ -146,17 +148,18 @@ export class DirectoryStorage implements Storage {
   readonly #files: OpenFiles;
   readonly #place: Place;
 
-  private constructor(root: string, workshop: string, native: Pick<Native, 'writeAt'>) {
+  private constructor(root: string, workshop: string, local: boolean, native: Pick<Native, 'writeAt'>) {
     this.#root = root;
     this.#files = new OpenFiles(root);
-    this.#place = { root, files: this.#files, commits: new Turns(), native };
+    this.#place = { root, files: this.#files, commits: new Turns(), native, local };
     this.url = `file://${root}`;
     this.#workshop = join(root, 'tmp', workshop);
   }
 
   /** `user`: a name that no other user of this storage has at the same time; what a crash of the same user left is removed. */
   static async open(root: string, user: string, native: Pick<Native, 'writeAt'>): Promise<DirectoryStorage> {
-    const storage = new DirectoryStorage(root, user, native);
+    const local = await inLane(root, () => isLocal(root)).catch(() => false);
+    const storage = new DirectoryStorage(root, user, local, native);
     await inLane(root, () => rm(storage.#workshop, { recursive: true, force: true })).catch(() => undefined);
     return storage;
   }
@@ -235,6 +238,15 @@ export class DirectoryStorage implements Storage {
     const path = join(this.#root, key);
     try {
       await this.#files.read(path, position, output);
+    } catch (thrown) {
+      throw storageFault('read', path, thrown);
+    }
+  }
+
+  async withFile(key: string, use: (fd: number, local: boolean) => void): Promise<void> {
+    const path = join(this.#root, key);
+    try {
+      await this.#files.use(path, async (file) => use(file.fd, this.#place.local));
     } catch (thrown) {
       throw storageFault('read', path, thrown);
     }

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "capability.h"
+#include "fetch.h"
 #include "index.h"
 #include "seal.h"
 #include "worker.h"
@@ -60,6 +61,7 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "BlockIndex",
                        {InstanceMethod("seal", &BlockIndex::Seal), InstanceMethod("locate", &BlockIndex::Locate),
+                        InstanceMethod("fetch", &BlockIndex::Fetch), InstanceMethod("lend", &BlockIndex::Lend),
                         InstanceMethod("holds", &BlockIndex::Holds),
                         InstanceMethod("addPack", &BlockIndex::AddPack), InstanceMethod("addPacks", &BlockIndex::AddPacks),
                         InstanceMethod("release", &BlockIndex::Release),
@@ -84,6 +86,15 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   }
 
   Napi::Value Seal(const Napi::CallbackInfo& info) { return basalt::StartSeal(info, Opened(info.Env())); }
+
+  Napi::Value Fetch(const Napi::CallbackInfo& info) { return basalt::StartFetch(info, Opened(info.Env()), packs_); }
+
+  // pack number, descriptor, whether it may be read past the page cache
+  Napi::Value Lend(const Napi::CallbackInfo& info) {
+    uint32_t pack = info[0].As<Napi::Number>().Uint32Value();
+    bool lent = packs_->Lend(pack, info[1].As<Napi::Number>().Int32Value(), info[2].As<Napi::Boolean>().Value());
+    return Napi::Boolean::New(info.Env(), lent);
+  }
 
   Napi::Value Locate(const Napi::CallbackInfo& info) {
     basalt::Span addresses = basalt::SpanOf(info[0]), locations = basalt::SpanOf(info[1]);
@@ -173,10 +184,12 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
     index_.reset();
+    packs_->Clear();
     return info.Env().Undefined();
   }
 
   std::shared_ptr<Index> index_;
+  std::shared_ptr<basalt::PackFiles> packs_ = std::make_shared<basalt::PackFiles>();
 };
 
 basalt::Capability capability([](Napi::Env env, Napi::Object exports) {

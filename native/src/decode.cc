@@ -1,10 +1,42 @@
 // decode: decompress and verify blocks as they were read from packs. What is not proved right is never given out.
+#include "decode.h"
+
 #include <zstd.h>
 
 #include "capability.h"
 #include "hash.h"
 #include "index.h"
 #include "worker.h"
+
+namespace basalt {
+
+static ZSTD_DCtx* Decompressor() {
+  struct Holder {
+    ZSTD_DCtx* context = ZSTD_createDCtx();
+    ~Holder() { ZSTD_freeDCtx(context); }
+  };
+  thread_local Holder holder;
+  return holder.context;
+}
+
+static bool Expand(const StoredBlock& stored, uint8_t* output, size_t raw) {
+  if (stored.encoding == kEncodingRaw) {
+    if (stored.length != raw) return false;
+    std::memcpy(output, stored.bytes, raw);
+    return true;
+  }
+  return stored.encoding == kEncodingZstd &&
+         ZSTD_decompressDCtx(Decompressor(), output, raw, stored.bytes, stored.length) == raw;
+}
+
+bool Decode(const StoredBlock& stored, const uint8_t* address, uint8_t* output, size_t raw) {
+  if (!Expand(stored, output, raw)) return false;
+  uint8_t digest[kDigestBytes];
+  Hash(output, raw, digest);
+  return std::memcmp(digest, address, sizeof digest) == 0;
+}
+
+}  // namespace basalt
 
 namespace {
 
@@ -18,15 +50,6 @@ struct Block {
   uint32_t output_offset;
 };
 static_assert(sizeof(Block) == 48);
-
-ZSTD_DCtx* Decompressor() {
-  struct Holder {
-    ZSTD_DCtx* context = ZSTD_createDCtx();
-    ~Holder() { ZSTD_freeDCtx(context); }
-  };
-  thread_local Holder holder;
-  return holder.context;
-}
 
 class DecodeWork : public basalt::Worker {
  public:
@@ -62,23 +85,9 @@ class DecodeWork : public basalt::Worker {
     if (uint64_t{block.output_offset} + raw > output_.length) return false;
     uint8_t* output = output_.data + block.output_offset;
     bool right = uint64_t{block.input_offset} + block.stored <= input_.length &&
-                 Expand(input_.data + block.input_offset, block.stored, encoding, output, raw);
-    if (right) {
-      uint8_t digest[basalt::kDigestBytes];
-      basalt::Hash(output, raw, digest);
-      right = std::memcmp(digest, block.address, sizeof digest) == 0;
-    }
+                 basalt::Decode({input_.data + block.input_offset, block.stored, encoding}, block.address, output, raw);
     if (!right) std::memset(output, 0, raw);
     return right;
-  }
-
-  static bool Expand(const uint8_t* stored, size_t length, uint32_t encoding, uint8_t* output, size_t raw) {
-    if (encoding == basalt::kEncodingRaw) {
-      if (length != raw) return false;
-      std::memcpy(output, stored, raw);
-      return true;
-    }
-    return encoding == basalt::kEncodingZstd && ZSTD_decompressDCtx(Decompressor(), output, raw, stored, length) == raw;
   }
 
   Span input_, output_, blocks_, results_;

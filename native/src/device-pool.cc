@@ -1,4 +1,4 @@
-// The two lanes of worker.h: Node's own pool for what computes, threads of ours for what waits for devices.
+// The lanes of worker.h: Node's own pool for what computes, threads of ours for what waits.
 #include "device-pool.h"
 
 #include <sys/syscall.h>
@@ -28,9 +28,10 @@ constexpr unsigned kThreadsMax = 512;
 constexpr auto kHangs = std::chrono::milliseconds(200);
 constexpr auto kLookEvery = std::chrono::milliseconds(50);
 
-DevicePool& DevicePool::Of(Napi::Env env) {
-  static DevicePool* pool = new DevicePool(env);
-  return *pool;
+DevicePool& DevicePool::Of(Napi::Env env, Lane lane) {
+  static DevicePool* devices = new DevicePool(env);
+  static DevicePool* storages = new DevicePool(env);
+  return lane == Lane::kStorage ? *storages : *devices;
 }
 
 DevicePool::DevicePool(Napi::Env env) : env_(env) {
@@ -149,8 +150,8 @@ void DevicePool::Settled(napi_env env, napi_value, void* context, void* data) {
 
 Napi::Value Worker::Start() {
   Napi::Promise promise = deferred_.Promise();
-  if (lane_ == Lane::kDevice) {
-    DevicePool::Of(env_).Post(this);
+  if (lane_ != Lane::kCompute) {
+    DevicePool::Of(env_, lane_).Post(this);
     return promise;
   }
   Napi::String name = Napi::String::New(env_, "basalt");

@@ -1,4 +1,4 @@
-// Threads for work that waits for devices.
+// Threads for work that waits for devices, and as many others for work that waits for storages: see worker.h.
 //
 // Promises: devices take turns, and the work of one begins in the order in which it came; work that hangs in its device does not
 // keep the work of others from running: it does not count as running, and threads are added in its place, up to kThreadsMax; the
@@ -17,7 +17,7 @@ namespace basalt {
 
 class DevicePool {
  public:
-  static DevicePool& Of(Napi::Env env);
+  static DevicePool& Of(Napi::Env env, Lane lane);
   // Main thread only.
   void Post(Worker* worker);
   // An ioprio value (class << 13 | level), 0 for none; each thread takes it up before its next work.

@@ -86,6 +86,11 @@ void Index::Close() {
   env_ = nullptr;
 }
 
+int Index::fd() const {
+  int fd;
+  return env_ && mdb_env_get_fd(env_, &fd) == 0 ? fd : -1;
+}
+
 Index::Reader::Reader(Index& index) : index_(index) {
   status_ = mdb_txn_begin(index.env_, nullptr, MDB_RDONLY, &txn_);
   MDB_val name = Value(kBlocksName, sizeof kBlocksName - 1), record;

@@ -64,6 +64,8 @@ class Index {
   ~Index() { Close(); }
   int Open(const std::string& path, size_t map_bytes);
   void Close();
+  // The descriptor of its file; -1 where it is not open.
+  int fd() const;
 
   // A read view for one call of one thread.
   class Reader {

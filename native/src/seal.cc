@@ -42,7 +42,7 @@ class ReadWork : public Worker {
   // False where it failed.
   bool ReadBlocks() {
     if (fd_ >= 0 && !ReadAll()) return false;
-    WaitsNoMore();
+    Waits(false);
     std::memset(input_.data + length_, 0, blocks() * block_ - length_);
     return true;
   }

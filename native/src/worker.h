@@ -3,8 +3,9 @@
 // Order and threads: constructor (main) -> Run (pool; no JavaScript) -> Value (main), or, after Fail, a rejection (main).
 // JavaScript objects whose memory is used are kept alive by Keep until the promise settles.
 //
-// There are two lanes. Work that reads or writes a source or target waits for devices, and one of them may be our own view:
-// it has threads of its own (device-pool.cc), so that the work that serves the view always finds a thread of Node's pool.
+// There are three lanes. Work that reads or writes a source or target waits for devices, and one of them may be our own view:
+// it has threads of its own (device-pool.cc), so that the work that serves the view always finds one of the others. What reads a
+// repository waits for its storage: it has threads of its own too, so that one that does not answer leaves Node's pool to the rest.
 #pragma once
 #include <napi.h>
 
@@ -40,11 +41,11 @@ inline Napi::Error MakeError(Napi::Env env, const Failure& failure) {
   return error;
 }
 
-enum class Lane { kCompute, kDevice };
+enum class Lane { kCompute, kDevice, kStorage };
 
 class Worker {
  public:
-  // `device`: a descriptor of what the work waits for; -1: for nothing.
+  // `device`: a number, of a descriptor or the like, of what the work waits for; -1: for nothing.
   explicit Worker(Napi::Env env, Lane lane = Lane::kCompute, int device = -1)
       : env_(env), lane_(lane), device_(device), waits_(device >= 0), deferred_(Napi::Promise::Deferred::New(env)) {}
   virtual ~Worker() = default;
@@ -62,8 +63,8 @@ class Worker {
     failure_ = Failure{ErrnoName(number), syscall, number, position};
   }
   void FailWith(const std::string& code, const std::string& what) { failure_ = Failure{code, what, 0, -1}; }
-  // From here on it only computes.
-  void WaitsNoMore() { waits_ = false; }
+  // Whether it waits for its device from here on, or only computes.
+  void Waits(bool waits) { waits_ = waits; }
   bool failed() const { return failure_.has_value(); }
   // Keeps a JavaScript object (and so its memory) alive until the promise settles.
   void Keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { segmentBytes } from '../../daemon/base/limits.ts';
 import type { Manifest } from '../../daemon/format/manifest.ts';
-import { fieldsOf, openTestRepository, temporaryFolder } from '../support/repository.ts';
+import { fieldsOf, openTestRepository, temporaryFolder, withoutFiles } from '../support/repository.ts';
 import { load, store } from '../support/stored-volume.ts';
 
 const never = new AbortController().signal;
@@ -37,16 +37,15 @@ test('a comparison ends before the next page once nobody wants it, also within o
   const folder = await temporaryFolder();
   await using opened = await openTestRepository(folder, {
     blockBytes: 16 * KiB,
-    wrap: (storage) => {
-      const read = storage.read.bind(storage);
-      storage.read = (key, position, output) => {
+    wrap: (storage) => ({
+      ...withoutFiles(storage),
+      read: (key, position, output) => {
         reads += 1;
         // Whoever asked goes away while the first page is read.
         if (comparing) gone.abort(new Error('gone'));
-        return read(key, position, output);
-      };
-      return storage;
-    },
+        return storage.read(key, position, output);
+      },
+    }),
   });
   // Five leaves each, and all of the volume differs: one range, which would come out at the end.
   const a = await store(opened.repository, folder, randomBytes(40 * MiB));

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { Fault } from '../../daemon/base/faults.ts';
 import type { Storage } from '../../daemon/storage/storage.ts';
-import { openTestRepository, temporaryFolder } from '../support/repository.ts';
+import { openTestRepository, temporaryFolder, withoutFiles } from '../support/repository.ts';
 import { load, store } from '../support/stored-volume.ts';
 
 const ignore = () => undefined;
@@ -16,16 +16,7 @@ const never = new AbortController().signal;
 /** A storage whose reads of packs fail while `errno` says so. */
 function failingReads(trouble: { errno?: string }) {
   return (bare: Storage): Storage => ({
-    url: bare.url,
-    writable: () => bare.writable(),
-    freeBytes: () => bare.freeBytes(),
-    put: (key, bytes) => bare.put(key, bytes),
-    upload: () => bare.upload(),
-    get: (key, limit) => bare.get(key, limit),
-    size: (key) => bare.size(key),
-    list: (prefix) => bare.list(prefix),
-    remove: (key) => bare.remove(key),
-    close: () => bare.close(),
+    ...withoutFiles(bare),
     read: (key, position, output) => {
       const { errno } = trouble;
       if (errno === undefined || !key.startsWith('packs/')) return bare.read(key, position, output);

@@ -16,6 +16,21 @@ export async function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'basalt-test-'));
 }
 
+/** The same storage, whose objects are no files: everything is read through `read`. */
+export const withoutFiles = (bare: Storage): Storage => ({
+  url: bare.url,
+  writable: () => bare.writable(),
+  freeBytes: () => bare.freeBytes(),
+  put: (key, bytes) => bare.put(key, bytes),
+  upload: () => bare.upload(),
+  get: (key, limit) => bare.get(key, limit),
+  read: (key, position, output) => bare.read(key, position, output),
+  size: (key) => bare.size(key),
+  list: (prefix) => bare.list(prefix),
+  remove: (key) => bare.remove(key),
+  close: () => bare.close(),
+});
+
 export async function openTestRepository(
   folder: string,
   options: {

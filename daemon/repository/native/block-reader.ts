@@ -1,4 +1,7 @@
 /** Reads blocks by address: look-up, ranges of packs, decompression, verification.
+ *
+ *    fetch: all in one native call, where packs are files ─(something is not right, or packs are no files)▶ step by step
+ *
  *  Promises: every byte in the output was verified in this call; a block that can't be had is zeros and named, with the reason.
  *  Memory: what the caller lends, and a few hundred bytes a block. Knows nothing of maps or images. */
 
@@ -6,6 +9,7 @@ import { isZero } from '../../base/bytes.ts';
 import { errnoOf, Fault } from '../../base/faults.ts';
 import { decodeOrderBytes, locationBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
+import { throwIndexFault } from './index-fault.ts';
 import type { NativeParts } from './parts.ts';
 
 export interface BadBlock {
@@ -32,21 +36,57 @@ interface Run {
 
 const notHeld = 'no pack holds the block';
 
-/** Fills `output` with the blocks of `addresses` (32 bytes each; all zeros: a block of zeros), one behind the other.
- *  `scratch`: as long as `output`. Gives what could not be read; an empty list means that all is verified. */
-export async function readBlocks(
-  parts: NativeParts,
-  addresses: Uint8Array,
-  blockBytes: number,
-  output: Uint8Array,
-  scratch: Uint8Array,
-): Promise<BadBlock[]> {
+/** Where blocks are wanted. */
+export interface BlockOrder {
+  /** 32 bytes a block; all zeros: a block of zeros. */
+  readonly addresses: Uint8Array;
+  readonly blockBytes: number;
+  /** Receives the blocks, one behind the other. */
+  readonly output: Uint8Array;
+  /** As long as `output`. */
+  readonly scratch: Uint8Array;
+  /** They are read once, and in order: what is read for them need not stay in memory. */
+  readonly inOrder: boolean;
+}
+
+/** Gives what could not be read; an empty list means that all is verified. */
+export async function readBlocks(parts: NativeParts, order: BlockOrder): Promise<BadBlock[]> {
+  return (await fetchBlocks(parts, order)) ? [] : readStepByStep(parts, order);
+}
+
+/** Packs that make room for each other while they are lent would go on like that. */
+const lendingsMax = 3;
+
+/** True where all was read in one call, and verified. */
+async function fetchBlocks({ index, storage }: NativeParts, order: BlockOrder): Promise<boolean> {
+  const withFile = storage.withFile?.bind(storage);
+  if (withFile === undefined) return false;
+  const { inOrder, ...parts } = order;
+  const lend = async (number: number): Promise<boolean> => {
+    const name = index.packName(number);
+    if (name === undefined) return false;
+    let lent = false;
+    const use = (fd: number, local: boolean) => {
+      lent = index.lend(number, fd, local);
+    };
+    // Why it can't be opened is told when it is tried step by step.
+    await withFile(packKey(name.toString('hex')), use).catch(() => undefined);
+    return lent;
+  };
+  for (let lendings = 0; ; lendings += 1) {
+    const fetched = await index.fetch({ ...parts, pastCache: inOrder }).catch(throwIndexFault);
+    if (typeof fetched === 'boolean') return fetched;
+    if (lendings === lendingsMax || (await Promise.all(fetched.map(lend))).includes(false)) return false;
+  }
+}
+
+async function readStepByStep(parts: NativeParts, order: BlockOrder): Promise<BadBlock[]> {
+  const { addresses, blockBytes, output, scratch } = order;
   const bad: BadBlock[] = [];
   const wanted = locateBlocks(parts, addresses, blockBytes, output, bad);
   // Another host may have stored it since the packs were listed.
   const isUnknown = bad.some(({ reason }) => reason === notHeld);
-  if (isUnknown && (await parts.findNewPacks?.()) === true)
-    return readBlocks(parts, addresses, blockBytes, output, scratch);
+  if (isUnknown && (await parts.findNewPacks?.()) === true) return readStepByStep(parts, order);
   if (wanted.length === 0) return bad;
   const runs = planRuns(wanted);
   const read = await allEnded(runs.map((run) => readRun(parts, run, scratch)));

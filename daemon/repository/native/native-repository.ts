@@ -17,7 +17,7 @@ import type {
   RepositoryStatistics,
 } from '../repository.ts';
 import { NativeBackupWriter } from './backup-writer.ts';
-import { readBlocks } from './block-reader.ts';
+import { type BlockOrder, readBlocks } from './block-reader.ts';
 import { checkRepository } from './check.ts';
 import { requireSameRepository } from './description.ts';
 import { IndexKeeper } from './index-keeper.ts';
@@ -82,15 +82,16 @@ export class NativeRepository implements Repository {
     return new NativeBackupWriter(this.#parts, this.#cache, this.#packs, state.sizeBytes, state);
   }
 
-  openImage(manifest: BackupManifest, options: { fresh?: boolean } = {}): BackupImage {
+  openImage(manifest: BackupManifest, options: { fresh?: boolean; random?: boolean } = {}): BackupImage {
     if (options.fresh === true) this.#cache.clear();
     const map = rootOf(manifest);
+    const inOrder = options.random !== true;
     return {
       backupId: manifest.backup.id,
       sizeBytes: manifest.volume.size_bytes,
       blockBytes: map.blockBytes,
       extents: () => walkExtents(this.#cache, map),
-      read: (offset, output, scratch) => this.#readImage(map, offset, output, scratch),
+      read: (offset, output, scratch) => this.#readImage(map, offset, { output, scratch, inOrder }),
     };
   }
 
@@ -204,10 +205,10 @@ export class NativeRepository implements Repository {
   async #readImage(
     map: MapRoot,
     offset: number,
-    output: Uint8Array,
-    scratch: Uint8Array,
+    into: Pick<BlockOrder, 'output' | 'scratch' | 'inOrder'>,
   ): Promise<DamagedRange[]> {
     const { blockBytes } = map;
+    const { output } = into;
     let addresses: Uint8Array;
     try {
       addresses = await addressesOf(this.#cache, map, offset, output.length / blockBytes);
@@ -216,7 +217,7 @@ export class NativeRepository implements Repository {
       output.fill(0);
       return [{ offset, length: output.length, reason: thrown.message }];
     }
-    const bad = await readBlocks(this.#parts, addresses, blockBytes, output, scratch);
+    const bad = await readBlocks(this.#parts, { ...into, addresses, blockBytes });
     return bad.map(({ number, reason }) => ({
       offset: offset + number * blockBytes,
       length: blockBytes,

@@ -69,7 +69,13 @@ export class PageCache {
     }
     const page = this.#free.pop() ?? this.#evict();
     try {
-      const bad = await readBlocks(this.#parts, Buffer.from(key, 'hex'), pageBytes, page, scratch);
+      const bad = await readBlocks(this.#parts, {
+        addresses: Buffer.from(key, 'hex'),
+        blockBytes: pageBytes,
+        output: page,
+        scratch,
+        inOrder: false,
+      });
       if (bad[0] !== undefined) {
         throw new Fault('CHUNK_CORRUPT', `Cannot read page "${key}" of the map: ${bad[0].reason}`);
       }

@@ -88,12 +88,16 @@ const roomOf = (path: string): string => path.split('/')[1] ?? '';
 
 /** Why the import is not allowed, or undefined. */
 function ban(from: string, { target, typeOnly }: Import): string | undefined {
-  if (target === 'native/native.ts') {
-    return typeOnly || from === 'daemon/agent.ts' || from === target
+  if (target === 'native/native.ts' && !from.startsWith('native/')) {
+    return typeOnly || from === 'daemon/agent.ts'
       ? undefined
       : 'values of the addon are handed in as parts by agent.ts';
   }
-  if (from.startsWith('native/')) return 'the face of the addon imports nothing of ours';
+  if (from.startsWith('native/')) {
+    return typeOnly && target.startsWith('native/')
+      ? undefined
+      : 'the face of the addon imports nothing of ours';
+  }
   if (from.startsWith('client/')) {
     return target.startsWith('client/') || target.startsWith('daemon/protocol/')
       ? undefined

@@ -244,7 +244,7 @@ export class CinderBackupWriter implements BackupWriter {
     // A copy: the segment's memory is somebody else's soon.
     this.#held = {
       offset: segment.offset + begin,
-      bytes: Uint8Array.from(segment.bytes.subarray(begin, end)),
+      bytes: segment.bytes.slice(begin, end),
     };
   }
 

@@ -71,9 +71,9 @@ export class MapBuilder {
     for (const { level, index, page } of pages) {
       assert(page.length === pageBytes && level <= this.height, 'a page of the map is of its size');
       if (level === 1) {
-        this.#leaf = this.#beginLeaf(index, page);
+        this.#leaf = this.#beginLeaf(index, page.slice());
         this.#reached = index;
-      } else this.#open.set(level, { index, page: Uint8Array.from(page) });
+      } else this.#open.set(level, { index, page: page.slice() });
     }
   }
 
@@ -138,7 +138,7 @@ export class MapBuilder {
   #beginLeaf(index: number, page: Uint8Array = new Uint8Array(pageBytes)): Leaf {
     const leaf: Leaf = {
       index,
-      page: Uint8Array.from(page),
+      page,
       underWay: 0,
       complete: false,
       ready: gate(),

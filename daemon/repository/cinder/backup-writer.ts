@@ -244,7 +244,7 @@ export class CinderBackupWriter implements BackupWriter {
     // A copy: the segment's memory is somebody else's soon.
     this.#held = {
       offset: segment.offset + begin,
-      bytes: segment.bytes.slice(begin, end),
+      bytes: new Uint8Array(segment.bytes.subarray(begin, end)),
     };
   }
 

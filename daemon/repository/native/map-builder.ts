@@ -71,9 +71,9 @@ export class MapBuilder {
     for (const { level, index, page } of pages) {
       assert(page.length === pageBytes && level <= this.height, 'a page of the map is of its size');
       if (level === 1) {
-        this.#leaf = this.#beginLeaf(index, page.slice());
+        this.#leaf = this.#beginLeaf(index, new Uint8Array(page));
         this.#reached = index;
-      } else this.#open.set(level, { index, page: page.slice() });
+      } else this.#open.set(level, { index, page: new Uint8Array(page) });
     }
   }
 

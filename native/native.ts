@@ -45,6 +45,8 @@ export interface FetchParts {
   readonly scratch: Uint8Array;
   /** Packs are read past the page cache where they were lent so: for what is read once, and in order. */
   readonly pastCache: boolean;
+  /** How long ago a pack may have been lent. */
+  readonly trustMs: number;
 }
 
 export interface SealCounts {
@@ -62,9 +64,9 @@ export interface BlockIndex {
   /** Looks up, reads, decompresses and verifies. True: all of the output was verified in this call; false: something is unknown, can't
    *  be read or is not right, and nothing of the output counts. Numbers: these packs have to be lent first, and nothing was read. */
   fetch(parts: FetchParts): Promise<boolean | number[]>;
-  /** At once. The pack of this number is the open file `fd`, of which copies are kept for a moment (a quarter of a second, then it has
-   *  to be lent anew); `local`: a file past whose page cache can be read. False where there are too many open files. */
-  lend(pack: number, fd: number, local: boolean): boolean;
+  /** The pack of this number is the open file `fd`, which stays open until it resolves; copies are kept for some seconds. `local`: a
+   *  file past whose page cache can be read. False where there are too many open files. */
+  lend(pack: number, fd: number, local: boolean): Promise<boolean>;
   /** At once. Fills a location (`daemon/format/block-layouts.ts`) an address. Sees committed packs only. */
   locate(addresses: Uint8Array, locations: Uint8Array): void;
   /** Fills a byte an address: 1 where a committed pack holds the block and that copy is not suspected, or where it is zeros. */

@@ -1,7 +1,7 @@
 /** Waiting that can be given up. Promises: nothing stays registered at a signal that outlives the wait. */
 
-/** What `task` comes to; undefined as soon as the signal is aborted, at once where it is already. The task goes on, and its failure is
- *  nobody's then. */
+/** What `task` comes to; undefined as soon as the signal is aborted, unless the task has ended by then. It goes on, and its failure
+ *  is nobody's. */
 export async function unlessAborted<T>(task: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   let abort: () => void = () => undefined;
   const aborted = new Promise<undefined>((resolve) => {

@@ -243,10 +243,10 @@ export class DirectoryStorage implements Storage {
     }
   }
 
-  async withFile(key: string, use: (fd: number, local: boolean) => void): Promise<void> {
+  async withFile(key: string, use: (fd: number, local: boolean) => Promise<void>): Promise<void> {
     const path = join(this.#root, key);
     try {
-      await this.#files.use(path, async (file) => use(file.fd, this.#place.local));
+      await this.#files.use(path, (file) => use(file.fd, this.#place.local));
     } catch (thrown) {
       throw storageFault('read', path, thrown);
     }

@@ -1,4 +1,4 @@
-/** Bounds how many calls to file systems of repositories are under way: in this whole process, and on each of them.
+/** Bounds how many calls to file systems of repositories are under way on threads of Node: in this whole process, and on each of them.
  *
  *    inLane ─(while its place has all its lanes, or none is free)▶ call ─▶ the first in line whose place has a free one
  *

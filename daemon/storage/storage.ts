@@ -27,9 +27,9 @@ export interface Storage {
   get(key: string, limitBytes: number): Promise<Buffer>;
   /** Fills `output` with the bytes at `position`. OBJECT_MISSING too where the object ends before. */
   read(key: string, position: number, output: Uint8Array): Promise<void>;
-  /** Runs `use` with a descriptor of the object, which is open only meanwhile. `local`: it lies on a disk of this machine, where it can
+  /** Runs `use` with a descriptor of the object, which is open until that resolves. `local`: it lies on a disk of this machine, where it can
    *  be read past the page cache. Absent where objects are no files. */
-  withFile?(key: string, use: (fd: number, local: boolean) => void): Promise<void>;
+  withFile?(key: string, use: (fd: number, local: boolean) => Promise<void>): Promise<void>;
   /** Size in bytes, or undefined where there is no such object. */
   size(key: string): Promise<number | undefined>;
   /** Keys that begin with `prefix` (a folder name and "/"), in no promised order. */

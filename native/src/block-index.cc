@@ -89,12 +89,7 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
 
   Napi::Value Fetch(const Napi::CallbackInfo& info) { return basalt::StartFetch(info, Opened(info.Env()), packs_); }
 
-  // pack number, descriptor, whether it may be read past the page cache
-  Napi::Value Lend(const Napi::CallbackInfo& info) {
-    uint32_t pack = info[0].As<Napi::Number>().Uint32Value();
-    bool lent = packs_->Lend(pack, info[1].As<Napi::Number>().Int32Value(), info[2].As<Napi::Boolean>().Value());
-    return Napi::Boolean::New(info.Env(), lent);
-  }
+  Napi::Value Lend(const Napi::CallbackInfo& info) { return basalt::StartLend(info, Opened(info.Env()), packs_); }
 
   Napi::Value Locate(const Napi::CallbackInfo& info) {
     basalt::Span addresses = basalt::SpanOf(info[0]), locations = basalt::SpanOf(info[1]);
@@ -183,8 +178,7 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   }
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
-    index_.reset();
-    packs_->Clear();
+    if (index_) basalt::StartClose(info.Env(), std::exchange(index_, nullptr), packs_);
     return info.Env().Undefined();
   }
 

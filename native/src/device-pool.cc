@@ -29,12 +29,12 @@ constexpr auto kHangs = std::chrono::milliseconds(200);
 constexpr auto kLookEvery = std::chrono::milliseconds(50);
 
 DevicePool& DevicePool::Of(Napi::Env env, Lane lane) {
-  static DevicePool* devices = new DevicePool(env);
-  static DevicePool* storages = new DevicePool(env);
+  static DevicePool* devices = new DevicePool(env, true);
+  static DevicePool* storages = new DevicePool(env, false);
   return lane == Lane::kStorage ? *storages : *devices;
 }
 
-DevicePool::DevicePool(Napi::Env env) : env_(env) {
+DevicePool::DevicePool(Napi::Env env, bool prioritized) : env_(env), prioritized_(prioritized) {
   Napi::String name = Napi::String::New(env, "basalt device pool");
   napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, &DevicePool::Settled, &settled_);
   napi_unref_threadsafe_function(env, settled_);
@@ -71,7 +71,8 @@ Worker* DevicePool::Take(int* number) {
 
 void DevicePool::Begin(Worker* worker, int device, std::list<Running>::iterator* place) {
   devices_[device].running++;
-  running_.push_back(Running{worker, device, Clock::now(), false});
+  running_.push_back(Running{worker, device, false});
+  worker->waits_since_ = Clock::now().time_since_epoch().count();
   *place = std::prev(running_.end());
 }
 
@@ -97,7 +98,7 @@ void DevicePool::Work() {
     std::list<Running>::iterator place;
     Begin(worker, device, &place);
     lock.unlock();
-    if (int wanted = wanted_priority; wanted != priority) {
+    if (int wanted = wanted_priority; prioritized_ && wanted != priority) {
       syscall(SYS_ioprio_set, kWhoProcess, 0, wanted);
       priority = wanted;
     }
@@ -115,7 +116,8 @@ void DevicePool::Work() {
 bool DevicePool::FindHanging() {
   bool found = false;
   for (Running& running : running_) {
-    if (running.hangs || !running.worker->waits_ || Clock::now() - running.since < kHangs) continue;
+    Clock::time_point since{Clock::duration{running.worker->waits_since_}};
+    if (running.hangs || !running.worker->waits_ || Clock::now() - since < kHangs) continue;
     running.hangs = found = true;
     hanging_++;
   }

@@ -20,7 +20,7 @@ class DevicePool {
   static DevicePool& Of(Napi::Env env, Lane lane);
   // Main thread only.
   void Post(Worker* worker);
-  // An ioprio value (class << 13 | level), 0 for none; each thread takes it up before its next work.
+  // An ioprio value (class << 13 | level), 0 for none; each thread that serves devices takes it up before its next work.
   static void SetPriority(int priority);
 
  private:
@@ -28,7 +28,6 @@ class DevicePool {
   struct Running {
     Worker* worker;
     int device;
-    Clock::time_point since;
     bool hangs;
   };
   struct Device {
@@ -36,7 +35,7 @@ class DevicePool {
     unsigned running = 0;
   };
 
-  explicit DevicePool(Napi::Env env);
+  DevicePool(Napi::Env env, bool prioritized);
   void Work();
   void Watch();
   // All below: with the mutex held.
@@ -48,6 +47,7 @@ class DevicePool {
   static void Settled(napi_env env, napi_value callback, void* context, void* data);
 
   napi_env env_;
+  bool prioritized_;
   napi_threadsafe_function settled_ = nullptr;
   size_t under_way_ = 0;  // main thread only
   std::mutex mutex_;

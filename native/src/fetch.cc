@@ -43,6 +43,9 @@ class FetchWork : public Worker {
     scratch_ = SpanOf(parts.Get("scratch"));
     block_ = static_cast<size_t>(NumberOf(parts.Get("blockBytes")));
     past_cache_ = parts.Get("pastCache").As<Napi::Boolean>().Value();
+    // From when it was asked for on, however long it waits for its turn.
+    auto trust = std::chrono::milliseconds(static_cast<int64_t>(NumberOf(parts.Get("trustMs"))));
+    lent_since_ = PackFiles::Clock::now() - trust;
     if (output_.length < addresses_.length / 32 * block_ || scratch_.length < addresses_.length / 32 * block_) {
       throw Napi::RangeError::New(info.Env(), "fetch: a buffer is too short");
     }
@@ -51,25 +54,10 @@ class FetchWork : public Worker {
 
  protected:
   void Run() override {
-    if (!Locate() || failed()) return;
-    std::sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) {
-      return a.location.pack != b.location.pack ? a.location.pack < b.location.pack : a.location.offset < b.location.offset;
-    });
-    if (!OpenPacks()) return;
-    for (size_t next = 0; next < wanted_.size();) {
-      std::vector<Stretch> stretches = Plan(&next);
-      Waits(true);
-      for (const Stretch& stretch : stretches) {
-        if (!Read(stretch)) return;
-      }
-      Waits(false);
-      for (const Stretch& stretch : stretches) {
-        if (!DecodeAll(stretch)) return;
-      }
-    }
-    whole_ = true;
+    whole_ = Locate() && OpenPacks() && ReadAndDecode();
+    // Here and not where the result is told: a file may keep whoever closes it.
+    files_.clear();
   }
-
   Napi::Value Value(Napi::Env env) override {
     if (missing_.empty()) return Napi::Boolean::New(env, whole_);
     Napi::Array numbers = Napi::Array::New(env, missing_.size());
@@ -99,12 +87,30 @@ class FetchWork : public Worker {
     return true;
   }
 
+  bool ReadAndDecode() {
+    std::sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) {
+      return a.location.pack != b.location.pack ? a.location.pack < b.location.pack : a.location.offset < b.location.offset;
+    });
+    for (size_t next = 0; next < wanted_.size();) {
+      std::vector<Stretch> stretches = Plan(&next);
+      Waits(true);
+      for (const Stretch& stretch : stretches) {
+        if (!Read(stretch)) return false;
+      }
+      Waits(false);
+      for (const Stretch& stretch : stretches) {
+        if (!DecodeAll(stretch)) return false;
+      }
+    }
+    return true;
+  }
+
   // False where some have to be lent first.
   bool OpenPacks() {
     for (const Wanted& wanted : wanted_) {
       auto [place, is_new] = files_.try_emplace(wanted.location.pack);
       if (!is_new) continue;
-      place->second = packs_->Find(wanted.location.pack);
+      place->second = packs_->Find(wanted.location.pack, lent_since_);
       if (!place->second) missing_.push_back(wanted.location.pack);
     }
     return missing_.empty();
@@ -131,11 +137,14 @@ class FetchWork : public Worker {
   }
 
   bool Read(const Stretch& stretch) {
-    const PackFile& file = *files_[wanted_[stretch.first].location.pack];
-    return ReadAllPastCache(file.fd(), past_cache_ ? file.direct() : -1, scratch_.data + stretch.input,
-                            stretch.before + stretch.length, stretch.room(),
-                            static_cast<off_t>(stretch.offset - stretch.before))
-        .whole();
+    uint32_t pack = wanted_[stretch.first].location.pack;
+    const PackFile& file = *files_[pack];
+    ReadEnd end = ReadAllPastCache(file.fd(), past_cache_ ? file.direct() : -1, scratch_.data + stretch.input,
+                                   stretch.before + stretch.length, stretch.room(),
+                                   static_cast<off_t>(stretch.offset - stretch.before));
+    // It may be the descriptor that is of no use any more.
+    if (!end.whole()) packs_->Drop(pack);
+    return end.whole();
   }
 
   bool DecodeAll(const Stretch& stretch) {
@@ -154,13 +163,55 @@ class FetchWork : public Worker {
   Span addresses_, output_, scratch_;
   size_t block_;
   bool past_cache_;
+  PackFiles::Clock::time_point lent_since_;
   std::vector<Wanted> wanted_;
   std::map<uint32_t, std::shared_ptr<PackFile>> files_;
   std::vector<uint32_t> missing_;
   bool whole_ = false;
 };
 
+class LendWork : public Worker {
+ public:
+  LendWork(const Napi::CallbackInfo& info, const std::shared_ptr<Index>& index, std::shared_ptr<PackFiles> packs)
+      : Worker(info.Env(), Lane::kStorage, index->fd()), packs_(std::move(packs)) {
+    pack_ = info[0].As<Napi::Number>().Uint32Value();
+    fd_ = info[1].As<Napi::Number>().Int32Value();
+    direct_ = info[2].As<Napi::Boolean>().Value();
+  }
+
+ protected:
+  void Run() override { lent_ = packs_->Lend(pack_, fd_, direct_); }
+  Napi::Value Value(Napi::Env env) override { return Napi::Boolean::New(env, lent_); }
+
+ private:
+  std::shared_ptr<PackFiles> packs_;
+  uint32_t pack_;
+  int fd_;
+  bool direct_, lent_ = false;
+};
+
+class CloseWork : public Worker {
+ public:
+  CloseWork(Napi::Env env, const std::shared_ptr<Index>& index, std::shared_ptr<PackFiles> packs)
+      : Worker(env, Lane::kStorage, index->fd()), packs_(std::move(packs)) {}
+
+ protected:
+  void Run() override { packs_->Close(); }
+  Napi::Value Value(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  std::shared_ptr<PackFiles> packs_;
+};
+
 }  // namespace
+
+Napi::Value StartLend(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs) {
+  return (new LendWork(info, index, std::move(packs)))->Start();
+}
+
+void StartClose(Napi::Env env, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs) {
+  (new CloseWork(env, index, std::move(packs)))->Start();
+}
 
 Napi::Value StartFetch(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs) {
   return (new FetchWork(info, std::move(index), std::move(packs)))->Start();

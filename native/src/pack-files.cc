@@ -6,11 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace basalt {
 
-constexpr auto kTrust = std::chrono::milliseconds(250);
+constexpr auto kKept = std::chrono::seconds(10);
 constexpr size_t kPacksMax = 128;
 
 std::shared_ptr<PackFile> PackFile::From(int fd, bool direct) {
@@ -31,32 +34,55 @@ bool PackFile::IsSame(int fd) const {
   return fstat(fd_, &ours) == 0 && fstat(fd, &theirs) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
-bool PackFiles::Lend(uint32_t pack, int fd, bool direct) {
+std::shared_ptr<PackFile> PackFiles::Known(uint32_t pack) {
   std::lock_guard lock(mutex_);
   auto known = lent_.find(pack);
-  if (known != lent_.end() && known->second.file->IsSame(fd)) {
-    known->second.at = Clock::now();
-    return true;
-  }
-  std::shared_ptr<PackFile> file = PackFile::From(fd, direct);
+  return known == lent_.end() ? nullptr : known->second.file;
+}
+
+bool PackFiles::Lend(uint32_t pack, int fd, bool direct) {
+  // Nothing that may wait for the file is done with the mutex held: closing neither.
+  std::shared_ptr<PackFile> file = Known(pack);
+  if (!file || !file->IsSame(fd)) file = PackFile::From(fd, direct);
   if (!file) return false;
-  lent_[pack] = Lent{std::move(file), Clock::now()};
+  std::vector<Lent> old;
+  Clock::time_point now = Clock::now();
+  std::lock_guard lock(mutex_);
+  if (closed_) return false;
+  std::swap(lent_[pack], old.emplace_back(Lent{file, now}));
+  for (auto each = lent_.begin(); each != lent_.end();) {
+    bool is_old = now - each->second.at >= kKept;
+    if (is_old) old.push_back(std::move(each->second));
+    each = is_old ? lent_.erase(each) : std::next(each);
+  }
   if (lent_.size() > kPacksMax) {
-    lent_.erase(std::min_element(lent_.begin(), lent_.end(), [](auto& a, auto& b) { return a.second.at < b.second.at; }));
+    auto oldest = std::min_element(lent_.begin(), lent_.end(), [](auto& a, auto& b) { return a.second.at < b.second.at; });
+    old.push_back(std::move(oldest->second));
+    lent_.erase(oldest);
   }
   return true;
 }
 
-std::shared_ptr<PackFile> PackFiles::Find(uint32_t pack) {
+std::shared_ptr<PackFile> PackFiles::Find(uint32_t pack, Clock::time_point since) {
   std::lock_guard lock(mutex_);
   auto known = lent_.find(pack);
-  if (known == lent_.end() || Clock::now() - known->second.at > kTrust) return nullptr;
-  return known->second.file;
+  return known == lent_.end() || known->second.at < since ? nullptr : known->second.file;
 }
 
-void PackFiles::Clear() {
+void PackFiles::Drop(uint32_t pack) {
+  Lent old;
   std::lock_guard lock(mutex_);
-  lent_.clear();
+  if (auto known = lent_.find(pack); known != lent_.end()) {
+    old = std::move(known->second);
+    lent_.erase(known);
+  }
+}
+
+void PackFiles::Close() {
+  std::map<uint32_t, Lent> old;
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+  std::swap(lent_, old);
 }
 
 }  // namespace basalt

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -64,7 +65,10 @@ class Worker {
   }
   void FailWith(const std::string& code, const std::string& what) { failure_ = Failure{code, what, 0, -1}; }
   // Whether it waits for its device from here on, or only computes.
-  void Waits(bool waits) { waits_ = waits; }
+  void Waits(bool waits) {
+    if (waits) waits_since_ = std::chrono::steady_clock::now().time_since_epoch().count();
+    waits_ = waits;
+  }
   bool failed() const { return failure_.has_value(); }
   // Keeps a JavaScript object (and so its memory) alive until the promise settles.
   void Keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
@@ -78,6 +82,7 @@ class Worker {
   Lane lane_;
   int device_;
   std::atomic<bool> waits_;
+  std::atomic<std::chrono::steady_clock::rep> waits_since_{0};
   napi_async_work work_ = nullptr;
   Napi::Promise::Deferred deferred_;
   std::optional<Failure> failure_;

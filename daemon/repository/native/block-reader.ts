@@ -54,6 +54,10 @@ export async function readBlocks(parts: NativeParts, order: BlockOrder): Promise
   return (await fetchBlocks(parts, order)) ? [] : readStepByStep(parts, order);
 }
 
+/** How long a pack is taken to be still what its name leads to; and how long what was lent for this very read, which may have waited
+ *  for a slow storage in between. */
+const firstTrustMs = 250;
+const lentTrustMs = 8_000;
 /** Packs that make room for each other while they are lent would go on like that. */
 const lendingsMax = 3;
 
@@ -66,15 +70,16 @@ async function fetchBlocks({ index, storage }: NativeParts, order: BlockOrder): 
     const name = index.packName(number);
     if (name === undefined) return false;
     let lent = false;
-    const use = (fd: number, local: boolean) => {
-      lent = index.lend(number, fd, local);
+    const use = async (fd: number, local: boolean) => {
+      lent = await index.lend(number, fd, local);
     };
     // Why it can't be opened is told when it is tried step by step.
     await withFile(packKey(name.toString('hex')), use).catch(() => undefined);
     return lent;
   };
-  for (let lendings = 0; ; lendings += 1) {
-    const fetched = await index.fetch({ ...parts, pastCache: inOrder }).catch(throwIndexFault);
+  let trustMs = firstTrustMs;
+  for (let lendings = 0; ; lendings += 1, trustMs = lentTrustMs) {
+    const fetched = await index.fetch({ ...parts, pastCache: inOrder, trustMs }).catch(throwIndexFault);
     if (typeof fetched === 'boolean') return fetched;
     if (lendings === lendingsMax || (await Promise.all(fetched.map(lend))).includes(false)) return false;
   }

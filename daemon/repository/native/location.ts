@@ -83,11 +83,11 @@ async function openClaimed(
   }
   const whole = { storage, index, hash, decode: native.decode, config, compressionLevel, readOnly };
   let memory: LentMemory | undefined;
-  const letGo = () => {
+  const letGo = (idle: Promise<unknown> = Promise.resolve()) => {
     // It is tried again when somebody asks: an index must not be open twice.
     index.close();
-    memory?.release();
     parts.openIds.delete(config.id);
+    void idle.then(() => memory?.release());
   };
   try {
     memory = await parts.lend();

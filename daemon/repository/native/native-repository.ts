@@ -50,9 +50,10 @@ export class NativeRepository implements Repository {
   readonly #cache: PageCache;
   readonly #packs: PackWriter;
   readonly #keeper: IndexKeeper;
-  #checking = false;
-  /** Called when it is closed: what was lent may go. */
-  onClosed: () => void = () => undefined;
+  /** The check under way. */
+  #check: Promise<CheckReport> | undefined;
+  /** Called when it is closed; what was lent may go when `idle` resolves, which a storage or source that hangs may put off for ever. */
+  onClosed: (idle: Promise<unknown>) => void = () => undefined;
 
   constructor(parts: NativeParts, memory: RepositoryMemory) {
     this.url = parts.storage.url;
@@ -168,20 +169,24 @@ export class NativeRepository implements Repository {
   }
 
   async check(options: { readData: boolean }, progress: Progress, signal: AbortSignal): Promise<CheckReport> {
-    if (this.#checking)
+    if (this.#check !== undefined)
       throw new Fault('REPOSITORY_LOCKED', `Cannot check "${this.url}": a check is under way`);
-    this.#checking = true;
-    this.#cache.clear();
+    this.#check = this.#runCheck(options.readData, progress, signal);
     try {
-      await this.requireHere();
-      const { input, output } = this.#memory;
-      const manifests = () => this.manifests();
-      const update = () => this.#keeper.addNew();
-      const parts = { ...this.#parts, cache: this.#cache, input, output, manifests, update };
-      return await checkRepository(parts, options.readData, progress, signal);
+      return await this.#check;
     } finally {
-      this.#checking = false;
+      this.#check = undefined;
     }
+  }
+
+  async #runCheck(readData: boolean, progress: Progress, signal: AbortSignal): Promise<CheckReport> {
+    this.#cache.clear();
+    await this.requireHere();
+    const { input, output } = this.#memory;
+    const manifests = () => this.manifests();
+    const update = () => this.#keeper.addNew();
+    const parts = { ...this.#parts, cache: this.#cache, input, output, manifests, update };
+    return checkRepository(parts, readData, progress, signal);
   }
 
   async statistics(): Promise<RepositoryStatistics> {
@@ -197,9 +202,11 @@ export class NativeRepository implements Repository {
   }
 
   async close(): Promise<void> {
+    // Work that was given up may still use what is lent.
+    const idle = Promise.allSettled([this.#packs.close(), this.#cache.settled(), this.#check]);
     await this.#packs.flush();
     await this.#parts.storage.close();
-    this.onClosed();
+    this.onClosed(idle);
   }
 
   async #readImage(

@@ -3,10 +3,11 @@
  *    append ─▶ stage of the open pack ─(full, or flush)▶ closing: directory, trailer, commit, index ─▶ durable
  *
  *  Promises: after `flush` resolves everything appended before is durable and in the index (W1); a pack that can't be stored
- *  ends its claims, so that the blocks count as new again, and makes every backup that was under way fail at its `flush`.
+ *  ends its claims, so that the blocks count as new again, and is counted, so that every backup that was under way can fail.
  *  Holds its stage, and at most `closingMax` + 1 packs' directories (about 400 KiB each). Knows nothing of backups. */
 
 import { assert } from '../../base/assert.ts';
+import { Fault } from '../../base/faults.ts';
 import { packBlocksMax, packPayloadBytes, segmentBlocksMax } from '../../base/limits.ts';
 import { entryBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
@@ -42,6 +43,7 @@ export class PackWriter {
   readonly #closing = new Set<Promise<void>>();
   readonly #claiming = new Set<Claiming>();
   #failures = 0;
+  #isClosed = false;
   #lastFailure: unknown;
 
   /** `memory`: for `stageBuffers` buffers. */
@@ -63,6 +65,9 @@ export class PackWriter {
    *  stored is told by `failures`. */
   async append(payload: Uint8Array, entries: Uint8Array): Promise<void> {
     while (this.#closing.size > closingMax) await Promise.race(this.#closing);
+    // Its source may have answered when nobody waited for it any more, and the memory may be somebody else's.
+    if (this.#isClosed)
+      throw new Fault('CANCELLED', `Cannot store in "${this.#parts.storage.url}": it was closed`);
     const pack = (this.#open ??= this.#begin());
     const position = pack.position;
     pack.position += payload.length;
@@ -97,6 +102,13 @@ export class PackWriter {
     await Promise.all(begun.map(({ settled }) => settled));
     if (this.#open !== undefined) this.#close(this.#open);
     await Promise.all(this.#closing);
+  }
+
+  /** From now on nothing is taken over, and no claim is worth anything. Resolves when all work that was under way has ended, which a
+   *  source that does not answer may keep from happening. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#claiming].map(({ settled }) => settled));
   }
 
   #begin(): OpenPack {
@@ -139,6 +151,7 @@ export class PackWriter {
       this.#failures += 1;
       this.#lastFailure = thrown;
       this.#parts.index.release(directory);
+      await pack.stage.end().catch(() => undefined);
       await pack.upload.then((upload) => upload.abort()).catch(() => undefined);
     }
   }

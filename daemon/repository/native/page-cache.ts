@@ -61,6 +61,11 @@ export class PageCache {
     this.#pages.clear();
   }
 
+  /** Resolves when nothing is read into its memory any more of what was asked for so far. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#loading.values());
+  }
+
   async #load(key: string): Promise<void> {
     let scratch = this.#scratch.pop();
     while (scratch === undefined) {

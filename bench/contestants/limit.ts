@@ -90,7 +90,7 @@ export function limit(tools: Tools): Contestant {
   return {
     name: 'limit',
     about:
-      '`bench/limit.c`: read, zero test, BLAKE3 a block, dedup table, zstd level 1, packs of 32 MiB, synced; 2 threads',
+      '`bench/limit.c`: read, zero test, BLAKE3 a block, dedup table, zstd level 1, packs of 32 MiB through the page cache, synced; 2 threads',
     missing: here,
     open: (folder) => Promise.resolve(limitSession(tools.limit, folder)),
   };

@@ -11,6 +11,7 @@ import {
   machineCpuSeconds,
   resetPeak,
   residentBytes,
+  takenByHostSeconds,
 } from './process-tree.ts';
 import type { Sample } from './sample.ts';
 
@@ -74,10 +75,14 @@ export function run(words: readonly string[], options: CommandOptions = {}): Pro
 
 let measuredSeconds = 0;
 let otherCpuSeconds = 0;
+let takenSeconds = 0;
 
 /** How much of a processor, on average, worked for something else than what was measured: other programs, the bench
  *  itself, and the kernel's own threads. */
 export const othersLoad = (): number => otherCpuSeconds / measuredSeconds;
+
+/** How much of a processor, on average, the host of this virtual machine took while something was measured. */
+export const takenByHost = (): number => takenSeconds / measuredSeconds;
 
 let cachesDropped: boolean | undefined;
 
@@ -121,6 +126,7 @@ export async function measure(
   try {
     const cpuBefore = cpuSeconds();
     const machineBefore = machineCpuSeconds();
+    const takenBefore = takenByHostSeconds();
     const begin = performance.now();
     await work((pid) => {
       roots.add(pid);
@@ -130,6 +136,7 @@ export async function measure(
     look();
     const cpuTaken = cpuSeconds() - cpuBefore;
     measuredSeconds += seconds;
+    takenSeconds += takenByHostSeconds() - takenBefore;
     otherCpuSeconds += Math.max(0, machineCpuSeconds() - machineBefore - cpuTaken);
     return { seconds, cpuSeconds: cpuTaken, peakRssBytes, bytes };
   } finally {

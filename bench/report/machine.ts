@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { native } from '../../native/native.ts';
-import { cachesWereDropped, othersLoad, procField } from '../measure/measure.ts';
+import { cachesWereDropped, othersLoad, procField, takenByHost } from '../measure/measure.ts';
 import type { Options } from '../options.ts';
 import { textTable } from './table.ts';
 import { fixed, gibibytes } from './units.ts';
@@ -61,6 +61,7 @@ export function aboutRun(options: Options, seconds: number, more: readonly [stri
     ['seed', String(options.seed)],
     ...more,
     ['processors busy with something else', `${fixed(othersLoad(), 2)} on average while it measured`],
+    ['taken by the host of this machine', `${fixed(takenByHost(), 2)} of a processor, of these`],
     ['the run took', `${fixed(seconds / 60, 0)} minutes`],
   ];
   return `${textTable(['', ''], lines)}\n\n${caches}`;

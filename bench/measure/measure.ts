@@ -8,10 +8,9 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import {
   endedCpuSeconds,
   livingCpuSeconds,
-  machineCpuSeconds,
+  machineSeconds,
   resetPeak,
   residentBytes,
-  takenByHostSeconds,
 } from './process-tree.ts';
 import type { Sample } from './sample.ts';
 
@@ -125,8 +124,7 @@ export async function measure(
   lookAgain(1);
   try {
     const cpuBefore = cpuSeconds();
-    const machineBefore = machineCpuSeconds();
-    const takenBefore = takenByHostSeconds();
+    const machineBefore = machineSeconds();
     const begin = performance.now();
     await work((pid) => {
       roots.add(pid);
@@ -136,8 +134,9 @@ export async function measure(
     look();
     const cpuTaken = cpuSeconds() - cpuBefore;
     measuredSeconds += seconds;
-    takenSeconds += takenByHostSeconds() - takenBefore;
-    otherCpuSeconds += Math.max(0, machineCpuSeconds() - machineBefore - cpuTaken);
+    const machineNow = machineSeconds();
+    takenSeconds += machineNow.takenByHost - machineBefore.takenByHost;
+    otherCpuSeconds += Math.max(0, machineNow.worked - machineBefore.worked - cpuTaken);
     return { seconds, cpuSeconds: cpuTaken, peakRssBytes, bytes };
   } finally {
     clearTimeout(timer);

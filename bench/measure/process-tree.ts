@@ -64,18 +64,15 @@ function ticks(pid: number | 'self', from: number, to: number): number {
 /** Seconds that this living process and its children that have ended took. */
 export const livingCpuSeconds = (pid: number): number => ticks(pid, 11, 15) / ticksPerSecond;
 
-/** user, nice, system, then idle and waiting (which is no work), interrupts, soft interrupts, taken by the host. */
-const machineFields = (): number[] =>
-  (read('/proc/stat').split('\n', 1)[0]?.trim().split(/\s+/).slice(1) ?? []).map(
-    (word) => Number(word) / ticksPerSecond,
-  );
-
-/** Seconds that all processors of the machine have worked since it started. */
-export const machineCpuSeconds = (): number =>
-  machineFields().reduce((sum, value, i) => (i === 3 || i === 4 || i > 7 ? sum : sum + value), 0);
-
-/** Of those, what the host of a virtual machine took: its programs wanted to run, and stood still. */
-export const takenByHostSeconds = (): number => machineFields()[7] ?? 0;
+/** Seconds that all processors of the machine have worked since it started; and of those, what the host of a virtual machine took: its
+ *  programs wanted to run, and stood still. */
+export function machineSeconds(): { worked: number; takenByHost: number } {
+  const words = read('/proc/stat').split('\n', 1)[0]?.trim().split(/\s+/).slice(1) ?? [];
+  const fields = words.map((word) => Number(word) / ticksPerSecond);
+  // user, nice, system, then idle and waiting (which is no work), interrupts, soft interrupts, taken by the host.
+  const worked = fields.reduce((sum, value, i) => (i === 3 || i === 4 || i > 7 ? sum : sum + value), 0);
+  return { worked, takenByHost: fields[7] ?? 0 };
+}
 
 /** Seconds that all ended children of the bench took, with theirs. */
 export const endedCpuSeconds = (): number => ticks('self', 13, 15) / ticksPerSecond;

@@ -1,8 +1,7 @@
 /** Blocks that are read in one native call, from packs that are open files. */
 
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -10,6 +9,7 @@ import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { segmentBytes } from '../../daemon/base/limits.ts';
 import type { Storage } from '../../daemon/storage/storage.ts';
 import { native } from '../../native/native.ts';
+import { packsIn } from '../support/packs.ts';
 import { openTestRepository, temporaryFolder } from '../support/repository.ts';
 import { load, store } from '../support/stored-volume.ts';
 
@@ -26,11 +26,6 @@ function counted(counts: { reads: number }) {
     return bare;
   };
 }
-
-const packsIn = (root: string): string[] =>
-  readdirSync(join(root, 'packs'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.pack'))
-    .map((name) => join(root, 'packs', name));
 
 test('blocks that lie in more packs than are kept open come back, without a step by step', async () => {
   const counts = { reads: 0 };

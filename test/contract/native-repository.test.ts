@@ -1,10 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { segmentBytes } from '../../daemon/base/limits.ts';
 import type { Manifest } from '../../daemon/format/manifest.ts';
+import { packsIn } from '../support/packs.ts';
 import { fieldsOf, openTestRepository, temporaryFolder, withoutFiles } from '../support/repository.ts';
 import { load, store } from '../support/stored-volume.ts';
 
@@ -116,17 +117,12 @@ test('the index made anew from the packs gives the same bytes', async () => {
   expect((await load(opened.repository, manifest)).bytes.equals(bytes)).toBe(true);
 });
 
-async function packFiles(root: string): Promise<string[]> {
-  const names = await readdir(join(root, 'packs'), { recursive: true });
-  return names.filter((name) => name.endsWith('.pack')).map((name) => join(root, 'packs', name));
-}
-
 test('any flipped bit of a pack is reported, and never served', async () => {
   const folder = await temporaryFolder();
   await using opened = await openTestRepository(folder);
   const bytes = Buffer.concat([randomBytes(600 * KiB), Buffer.alloc(400 * KiB, 'text')]);
   const manifest = await store(opened.repository, folder, bytes);
-  const [path] = await packFiles(opened.root);
+  const [path] = packsIn(opened.root);
   const pack = await readFile(path ?? '');
   for (let at = 16; at < pack.length; at += 20_011) {
     const broken = Buffer.from(pack);
@@ -155,7 +151,7 @@ test('a block found corrupt is stored anew by the next backup, which mends the o
   await using opened = await openTestRepository(folder);
   const bytes = randomBytes(300 * KiB);
   const manifest = await store(opened.repository, folder, bytes);
-  const [path] = await packFiles(opened.root);
+  const [path] = packsIn(opened.root);
   const pack = await readFile(path ?? '');
   pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
   await writeFile(path ?? '', pack);
@@ -173,7 +169,7 @@ test('a pack that is gone is no reason to take its blocks for stored', async () 
   await using opened = await openTestRepository(folder);
   const bytes = randomBytes(2 * MiB);
   const manifest = await store(opened.repository, folder, bytes);
-  for (const path of await packFiles(opened.root)) await rm(path);
+  for (const path of packsIn(opened.root)) await rm(path);
   expect((await load(opened.repository, manifest)).damaged.length).toBeGreaterThan(0);
   const again = await store(opened.repository, folder, bytes);
   expect((await load(opened.repository, again)).bytes.equals(bytes)).toBe(true);
@@ -214,7 +210,7 @@ test('a whole copy in another pack is used after a check, and after a rebuild an
   await using opened = await openTestRepository(folder);
   const bytes = randomBytes(200 * KiB);
   const manifest = await store(opened.repository, folder, bytes);
-  const [path] = await packFiles(opened.root);
+  const [path] = packsIn(opened.root);
   const pack = await readFile(path ?? '');
   pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
   await writeFile(path ?? '', pack);
@@ -240,7 +236,7 @@ test('a block known to be corrupt is stored anew also after the index was opened
   {
     await using opened = await openTestRepository(folder, { keep: true });
     manifest = await store(opened.repository, folder, bytes);
-    const [path] = await packFiles(opened.root);
+    const [path] = packsIn(opened.root);
     const pack = await readFile(path ?? '');
     pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
     await writeFile(path ?? '', pack);
@@ -266,7 +262,7 @@ test('a backup in the making is not gone on with where a block that it has is kn
   const state = await writer.checkpoint();
   const { signal } = new AbortController();
   expect(await opened.repository.resumeWriter(state, signal)).toBeDefined();
-  const [path] = await packFiles(opened.root);
+  const [path] = packsIn(opened.root);
   const pack = await readFile(path ?? '');
   pack.writeUInt8(pack.readUInt8(70_000) ^ 4, 70_000);
   await writeFile(path ?? '', pack);

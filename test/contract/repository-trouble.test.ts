@@ -2,11 +2,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
 import { Fault } from '../../daemon/base/faults.ts';
 import type { Storage } from '../../daemon/storage/storage.ts';
+import { packsIn } from '../support/packs.ts';
 import { openTestRepository, temporaryFolder, withoutFiles } from '../support/repository.ts';
 import { load, store } from '../support/stored-volume.ts';
 
@@ -24,11 +25,6 @@ function failingReads(trouble: { errno?: string }) {
       return Promise.reject(new Fault('STORAGE_FAILED', `Cannot read "${key}": ${errno}`, { cause }));
     },
   });
-}
-
-async function packFiles(root: string): Promise<string[]> {
-  const names = await readdir(join(root, 'packs'), { recursive: true });
-  return names.filter((name) => name.endsWith('.pack')).map((name) => join(root, 'packs', name));
 }
 
 test('a storage that is not at hand is a fault of the storage, and no damage', async () => {
@@ -97,13 +93,13 @@ test('both copies of a block are corrupt: a check does not take one for whole', 
     pack.writeUInt8(pack.readUInt8(20_000) ^ 4, 20_000);
     await writeFile(path, pack);
   };
-  const first = await packFiles(opened.root);
+  const first = packsIn(opened.root);
   for (const path of first) await flip(path);
   expect((await load(opened.repository, manifest)).damaged).toHaveLength(1);
   // The same block once more, beside another one, so that its pack is another.
   await store(opened.repository, folder, Buffer.concat([bytes, randomBytes(64 * KiB)]));
   expect((await load(opened.repository, manifest)).damaged).toEqual([]);
-  for (const path of await packFiles(opened.root)) if (!first.includes(path)) await flip(path);
+  for (const path of packsIn(opened.root)) if (!first.includes(path)) await flip(path);
   const report = await opened.repository.check({ readData: true }, ignore, never);
   expect(report.damagedBackups.map(({ backupId }) => backupId)).toContain(manifest.backup.id);
 });
@@ -114,7 +110,7 @@ test('packs that another host has added since are found when a block is not know
   await using other = await openTestRepository(elsewhere);
   const bytes = randomBytes(2 * MiB);
   const manifest = await store(other.repository, elsewhere, bytes);
-  for (const path of await packFiles(other.root)) {
+  for (const path of packsIn(other.root)) {
     const here = path.replace(other.root, opened.root);
     await mkdir(dirname(here), { recursive: true });
     await copyFile(path, here);

@@ -1,10 +1,11 @@
 /** What a host has in memory stays there: backups and restores go past the page cache. */
 
-import { mkdirSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { mountedExt4, run } from '../support/devices.ts';
 import { daemonForTest, expectRestores, MiB } from '../support/fault-world.ts';
+import { packsIn } from '../support/packs.ts';
 import { noise } from '../support/volume-model.ts';
 
 /** Bytes of a file that the kernel has in memory. */
@@ -55,9 +56,7 @@ test('what a backup stores, and what a restore reads of it, goes past the page c
   await daemon.addVolume('v', volume);
   const started = await daemon.call('backup.create', { volume: 'v', repository: 'disk' });
   await daemon.done(Promise.resolve(started));
-  const packs = readdirSync(join(repository, 'packs'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.pack'))
-    .map((name) => join(repository, 'packs', name));
+  const packs = packsIn(repository);
   const cached = () => packs.reduce((sum, path) => sum + cachedBytes(path), 0);
   const stored = packs.reduce((sum, path) => sum + statSync(path).size, 0);
   expect(stored).toBeGreaterThan(contents.length);

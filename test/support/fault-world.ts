@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { BackupValue } from '../../daemon/protocol/values.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
+import { packsIn } from './packs.ts';
 import { firstDifference, noise } from './volume-model.ts';
 
 export const MiB = 2 ** 20;
@@ -60,12 +61,7 @@ export async function expectFailedBackup(
 export const leftovers = (folder: string): string[] =>
   readdirSync(folder).filter((name) => name.endsWith('.out') || name.endsWith('.partial'));
 
-export function packsOf(daemon: Daemon): string[] {
-  const packs = join(daemon.repositoryDir, 'packs');
-  return readdirSync(packs).flatMap((folder) =>
-    readdirSync(join(packs, folder)).map((name) => join(packs, folder, name)),
-  );
-}
+export const packsOf = (daemon: Daemon): string[] => packsIn(daemon.repositoryDir);
 
 /** Flips a bit of the stored form of a block of noise. */
 export function flipBlock(daemon: Daemon, block: Buffer): void {

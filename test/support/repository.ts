@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KiB, MiB } from '../../daemon/base/bytes.ts';
-import { segmentBytes } from '../../daemon/base/limits.ts';
+import { segmentBytes, stageBuffers } from '../../daemon/base/limits.ts';
 import { readRepositoryConfig } from '../../daemon/repository/native/description.ts';
 import { initRepository, openRepository } from '../../daemon/repository/native/open.ts';
 import type { ManifestFields } from '../../daemon/repository/repository.ts';
@@ -54,7 +54,7 @@ export async function openTestRepository(
   const index = native.openIndex(join(folder, 'index.mdb'), 1024 * MiB);
   const memory = {
     pages: new Uint8Array(native.allocateArena(MiB)),
-    stage: new Uint8Array(native.allocateArena(2 * MiB)),
+    stage: new Uint8Array(native.allocateArena(stageBuffers * segmentBytes)),
     input: new Uint8Array(native.allocateArena(segmentBytes)),
     output: new Uint8Array(native.allocateArena(segmentBytes)),
   };

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { PackStage, StageMemory, stageBuffers } from '../../../daemon/repository/native/pack-stage.ts';
+import { stageBuffers } from '../../../daemon/base/limits.ts';
+import { Pool } from '../../../daemon/memory/pool.ts';
+import { PackStage } from '../../../daemon/repository/native/pack-stage.ts';
 
 const pageBytes = 4096;
-const memory = () => new StageMemory(new Uint8Array(stageBuffers * pageBytes));
+const memory = () => new Pool(new Uint8Array(stageBuffers * pageBytes));
 
 /** What was written, as a file would have it; each write lasts until it is told to end. */
 function slowFile() {

@@ -14,6 +14,8 @@ export const segmentBlocksMax = segmentBytes / blockBytesMin;
 /** A pack is closed when its payload reaches this size, or when it holds `packBlocksMax` blocks. */
 export const packPayloadBytes = 32 * MiB;
 export const packBlocksMax = 2048;
+/** Buffers of a segment each that what goes into packs is collected in: one is filled while another is written. */
+export const stageBuffers = 2;
 /** Entries of one page of the map; a page has `fanout * 32` bytes. */
 export const fanout = 512;
 /** Largest volume: the format counts bytes in numbers that JSON carries exactly. */

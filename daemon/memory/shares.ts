@@ -3,7 +3,7 @@
 
 import { GiB, KiB, MiB, roundUp } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { segmentBytes, viewScratchSlots, viewSlotBytes } from '../base/limits.ts';
+import { segmentBytes, stageBuffers, viewScratchSlots, viewSlotBytes } from '../base/limits.ts';
 import { Budget } from './budget.ts';
 import { Pool } from './pool.ts';
 
@@ -31,8 +31,7 @@ export interface MemoryShares {
 
 const none = new Uint8Array(0);
 
-/** Two pieces, each large enough that a disk is not asked too often. */
-const stageBytes = 2 * MiB;
+const stageBytes = stageBuffers * segmentBytes;
 
 /** One array of Node holds little more, and what is lent in one piece is far less. */
 const regionBytesMax = 2 * GiB;

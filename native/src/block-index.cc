@@ -1,4 +1,5 @@
 // BlockIndex: the face of the index to JavaScript. Lasting work runs on the pool; what is "at once" only reads the map.
+#include <functional>
 #include <iterator>
 #include <memory>
 
@@ -56,6 +57,23 @@ class IndexWork : public basalt::Worker {
   Task task_;
 };
 
+// Runs what may wait for the files of packs where work waits for storages; gives what it gives.
+class PacksWork : public basalt::Worker {
+ public:
+  using Task = std::function<bool(basalt::PackFiles&)>;
+  PacksWork(Napi::Env env, const Index& index, std::shared_ptr<basalt::PackFiles> packs, Task task)
+      : Worker(env, basalt::Lane::kStorage, index.fd()), packs_(std::move(packs)), task_(std::move(task)) {}
+
+ protected:
+  void Run() override { result_ = task_(*packs_); }
+  Napi::Value Value(Napi::Env env) override { return Napi::Boolean::New(env, result_); }
+
+ private:
+  std::shared_ptr<basalt::PackFiles> packs_;
+  Task task_;
+  bool result_ = false;
+};
+
 class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -89,7 +107,14 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
 
   Napi::Value Fetch(const Napi::CallbackInfo& info) { return basalt::StartFetch(info, Opened(info.Env()), packs_); }
 
-  Napi::Value Lend(const Napi::CallbackInfo& info) { return basalt::StartLend(info, Opened(info.Env()), packs_); }
+  // pack number, descriptor, whether it may be read past the page cache
+  Napi::Value Lend(const Napi::CallbackInfo& info) {
+    uint32_t pack = info[0].As<Napi::Number>().Uint32Value();
+    int fd = info[1].As<Napi::Number>().Int32Value();
+    bool direct = info[2].As<Napi::Boolean>().Value();
+    auto lend = [=](basalt::PackFiles& packs) { return packs.Lend(pack, fd, direct); };
+    return (new PacksWork(info.Env(), *Opened(info.Env()), packs_, lend))->Start();
+  }
 
   Napi::Value Locate(const Napi::CallbackInfo& info) {
     basalt::Span addresses = basalt::SpanOf(info[0]), locations = basalt::SpanOf(info[1]);
@@ -178,7 +203,12 @@ class BlockIndex : public Napi::ObjectWrap<BlockIndex> {
   }
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
-    if (index_) basalt::StartClose(info.Env(), std::exchange(index_, nullptr), packs_);
+    auto close = [](basalt::PackFiles& packs) {
+      packs.Close();
+      return true;
+    };
+    if (index_) (new PacksWork(info.Env(), *index_, packs_, close))->Start();
+    index_.reset();
     return info.Env().Undefined();
   }
 

@@ -2,16 +2,14 @@
 #pragma once
 #include <zstd.h>
 
+#include <memory>
+
 namespace basalt {
 
 // Null where there was no memory for it.
 inline ZSTD_CCtx* Compressor() {
-  struct Holder {
-    ZSTD_CCtx* context = ZSTD_createCCtx();
-    ~Holder() { ZSTD_freeCCtx(context); }
-  };
-  thread_local Holder holder;
-  return holder.context;
+  thread_local std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
+  return context.get();
 }
 
 }  // namespace basalt

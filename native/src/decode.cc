@@ -3,6 +3,8 @@
 
 #include <zstd.h>
 
+#include <memory>
+
 #include "capability.h"
 #include "hash.h"
 #include "index.h"
@@ -11,12 +13,8 @@
 namespace basalt {
 
 static ZSTD_DCtx* Decompressor() {
-  struct Holder {
-    ZSTD_DCtx* context = ZSTD_createDCtx();
-    ~Holder() { ZSTD_freeDCtx(context); }
-  };
-  thread_local Holder holder;
-  return holder.context;
+  thread_local std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
+  return context.get();
 }
 
 static bool Expand(const StoredBlock& stored, uint8_t* output, size_t raw) {

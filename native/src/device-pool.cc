@@ -72,7 +72,7 @@ Worker* DevicePool::Take(int* number) {
 void DevicePool::Begin(Worker* worker, int device, std::list<Running>::iterator* place) {
   devices_[device].running++;
   running_.push_back(Running{worker, device, false});
-  worker->waits_since_ = Clock::now().time_since_epoch().count();
+  worker->WaitsFromNow();
   *place = std::prev(running_.end());
 }
 

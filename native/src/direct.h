@@ -70,4 +70,21 @@ inline ssize_t WritePastCache(int fd, int direct, const void* data, size_t lengt
   return pwrite(fd, data, length, position);
 }
 
+// 0, or the errno of a write that failed, which began at `position`.
+struct WriteEnd {
+  off_t position;
+  int number;
+};
+
+inline WriteEnd WriteAllPastCache(int fd, int direct, const uint8_t* data, size_t length, off_t position) {
+  for (size_t done = 0; done < length;) {
+    off_t at = position + static_cast<off_t>(done);
+    ssize_t count = WritePastCache(fd, direct, data + done, length - done, at);
+    if (count == 0) return {at, ENOSPC};
+    if (count < 0 && errno != EINTR) return {at, errno};
+    if (count > 0) done += static_cast<size_t>(count);
+  }
+  return {position + static_cast<off_t>(length), 0};
+}
+
 }  // namespace basalt

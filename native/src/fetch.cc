@@ -170,48 +170,7 @@ class FetchWork : public Worker {
   bool whole_ = false;
 };
 
-class LendWork : public Worker {
- public:
-  LendWork(const Napi::CallbackInfo& info, const std::shared_ptr<Index>& index, std::shared_ptr<PackFiles> packs)
-      : Worker(info.Env(), Lane::kStorage, index->fd()), packs_(std::move(packs)) {
-    pack_ = info[0].As<Napi::Number>().Uint32Value();
-    fd_ = info[1].As<Napi::Number>().Int32Value();
-    direct_ = info[2].As<Napi::Boolean>().Value();
-  }
-
- protected:
-  void Run() override { lent_ = packs_->Lend(pack_, fd_, direct_); }
-  Napi::Value Value(Napi::Env env) override { return Napi::Boolean::New(env, lent_); }
-
- private:
-  std::shared_ptr<PackFiles> packs_;
-  uint32_t pack_;
-  int fd_;
-  bool direct_, lent_ = false;
-};
-
-class CloseWork : public Worker {
- public:
-  CloseWork(Napi::Env env, const std::shared_ptr<Index>& index, std::shared_ptr<PackFiles> packs)
-      : Worker(env, Lane::kStorage, index->fd()), packs_(std::move(packs)) {}
-
- protected:
-  void Run() override { packs_->Close(); }
-  Napi::Value Value(Napi::Env env) override { return env.Undefined(); }
-
- private:
-  std::shared_ptr<PackFiles> packs_;
-};
-
 }  // namespace
-
-Napi::Value StartLend(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs) {
-  return (new LendWork(info, index, std::move(packs)))->Start();
-}
-
-void StartClose(Napi::Env env, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs) {
-  (new CloseWork(env, index, std::move(packs)))->Start();
-}
 
 Napi::Value StartFetch(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs) {
   return (new FetchWork(info, std::move(index), std::move(packs)))->Start();

@@ -10,9 +10,5 @@
 namespace basalt {
 
 Napi::Value StartFetch(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs);
-// Pack number, descriptor, whether it may be read past the page cache.
-Napi::Value StartLend(const Napi::CallbackInfo& info, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs);
-// Closes what was lent, after `index` has been closed to its caller.
-void StartClose(Napi::Env env, std::shared_ptr<Index> index, std::shared_ptr<PackFiles> packs);
 
 }  // namespace basalt

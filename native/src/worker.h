@@ -66,7 +66,7 @@ class Worker {
   void FailWith(const std::string& code, const std::string& what) { failure_ = Failure{code, what, 0, -1}; }
   // Whether it waits for its device from here on, or only computes.
   void Waits(bool waits) {
-    if (waits) waits_since_ = std::chrono::steady_clock::now().time_since_epoch().count();
+    if (waits) WaitsFromNow();
     waits_ = waits;
   }
   bool failed() const { return failure_.has_value(); }
@@ -76,6 +76,7 @@ class Worker {
  private:
   friend class DevicePool;
   void Execute() { Run(); }
+  void WaitsFromNow() { waits_since_ = std::chrono::steady_clock::now().time_since_epoch().count(); }
   void Settle();
 
   Napi::Env env_;

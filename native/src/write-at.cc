@@ -1,8 +1,6 @@
 // writeAt: puts bytes into a file of a storage: whole pages past the page cache, where they may, and what is left through it.
 //
 // What goes through the page cache costs a copy, memory that others had in use, and another thread of the kernel that writes it later.
-#include <algorithm>
-
 #include "capability.h"
 #include "direct.h"
 #include "worker.h"
@@ -20,20 +18,19 @@ class WriteAtWork : public basalt::Worker {
 
  protected:
   void Run() override {
-    for (size_t done = 0; done < bytes_.length;) {
-      size_t length = bytes_.length - done, whole = length - length % basalt::kDirectAlign;
-      off_t position = position_ + static_cast<off_t>(done);
-      ssize_t count = basalt::WritePastCache(fd_, direct_, bytes_.data + done, whole > 0 ? whole : length, position);
-      if (count > 0) {
-        done += static_cast<size_t>(count);
-      } else if (count == 0 || errno != EINTR) {
-        return Fail("pwrite", count == 0 ? ENOSPC : errno, static_cast<double>(position));
-      }
-    }
+    size_t whole = bytes_.length - bytes_.length % basalt::kDirectAlign;
+    if (Write(0, whole)) Write(whole, bytes_.length);
   }
   Napi::Value Value(Napi::Env env) override { return env.Undefined(); }
 
  private:
+  bool Write(size_t from, size_t to) {
+    off_t position = position_ + static_cast<off_t>(from);
+    basalt::WriteEnd end = basalt::WriteAllPastCache(fd_, direct_, bytes_.data + from, to - from, position);
+    if (end.number) Fail("pwrite", end.number, static_cast<double>(end.position));
+    return end.number == 0;
+  }
+
   basalt::Span bytes_;
   int fd_, direct_;
   off_t position_;

@@ -87,18 +87,9 @@ class WriteWork : public basalt::Worker {
   }
 
   bool WriteAll(size_t start, size_t length) {
-    while (length > 0) {
-      off_t position = position_ + static_cast<off_t>(start);
-      ssize_t count = basalt::WritePastCache(fd_, direct_, data_.data + start, length, position);
-      if (count > 0) {
-        start += static_cast<size_t>(count);
-        length -= static_cast<size_t>(count);
-      } else if (count == 0 || errno != EINTR) {
-        Fail("pwrite", count == 0 ? ENOSPC : errno, static_cast<double>(position));
-        return false;
-      }
-    }
-    return true;
+    basalt::WriteEnd end = basalt::WriteAllPastCache(fd_, direct_, data_.data + start, length, position_ + static_cast<off_t>(start));
+    if (end.number) Fail("pwrite", end.number, static_cast<double>(end.position));
+    return end.number == 0;
   }
 
   bool ReadTarget() {

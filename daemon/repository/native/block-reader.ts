@@ -62,27 +62,29 @@ const lentTrustMs = 8_000;
 const lendingsMax = 3;
 
 /** True where all was read in one call, and verified. */
-async function fetchBlocks({ index, storage }: NativeParts, order: BlockOrder): Promise<boolean> {
-  const withFile = storage.withFile?.bind(storage);
-  if (withFile === undefined) return false;
-  const { inOrder, ...parts } = order;
-  const lend = async (number: number): Promise<boolean> => {
-    const name = index.packName(number);
-    if (name === undefined) return false;
-    let lent = false;
-    const use = async (fd: number, local: boolean) => {
-      lent = await index.lend(number, fd, local);
-    };
-    // Why it can't be opened is told when it is tried step by step.
-    await withFile(packKey(name.toString('hex')), use).catch(() => undefined);
-    return lent;
-  };
+async function fetchBlocks(parts: NativeParts, order: BlockOrder): Promise<boolean> {
+  if (parts.storage.withFile === undefined) return false;
+  const { inOrder: pastCache, ...blocks } = order;
   let trustMs = firstTrustMs;
   for (let lendings = 0; ; lendings += 1, trustMs = lentTrustMs) {
-    const fetched = await index.fetch({ ...parts, pastCache: inOrder, trustMs }).catch(throwIndexFault);
+    const fetched = await parts.index.fetch({ ...blocks, pastCache, trustMs }).catch(throwIndexFault);
     if (typeof fetched === 'boolean') return fetched;
-    if (lendings === lendingsMax || (await Promise.all(fetched.map(lend))).includes(false)) return false;
+    if (lendings === lendingsMax) return false;
+    const lent = await Promise.all(fetched.map((number) => lendPack(parts, number)));
+    if (lent.includes(false)) return false;
   }
+}
+
+/** False where it can't be opened: why is told when it is tried step by step. */
+async function lendPack({ index, storage }: NativeParts, number: number): Promise<boolean> {
+  const name = index.packName(number);
+  if (name === undefined) return false;
+  let lent = false;
+  const lend = async (fd: number, local: boolean) => {
+    lent = await index.lend(number, fd, local);
+  };
+  await storage.withFile?.(packKey(name.toString('hex')), lend).catch(() => undefined);
+  return lent;
 }
 
 async function readStepByStep(parts: NativeParts, order: BlockOrder): Promise<BadBlock[]> {

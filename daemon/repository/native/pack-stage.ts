@@ -6,49 +6,24 @@
  *  page cache; nothing is written after a write that failed; who waits for a buffer holds none, so that packs never wait for each
  *  other for ever. Knows nothing of what the bytes mean. */
 
-import { assert } from '../../base/assert.ts';
-
-/** One is filled while another is written. */
-export const stageBuffers = 2;
-
-/** Buffers that the packs of a repository take turns with. */
-export class StageMemory {
-  readonly #free: Uint8Array[] = [];
-  readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
-
-  constructor(memory: Uint8Array) {
-    const bytes = memory.length / stageBuffers;
-    assert(Number.isInteger(bytes / 4096) && bytes > 0, 'buffers are whole pages');
-    for (let number = 0; number < stageBuffers; number += 1)
-      this.#free.push(memory.subarray(number * bytes, (number + 1) * bytes));
-  }
-
-  async take(): Promise<Uint8Array> {
-    return this.#free.pop() ?? new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  give(buffer: Uint8Array): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free.push(buffer);
-    else next(buffer);
-  }
-}
+import { stageBuffers } from '../../base/limits.ts';
+import type { Part, Pool } from '../../memory/pool.ts';
 
 export class PackStage {
-  readonly #memory: StageMemory;
+  readonly #memory: Pool;
   readonly #write: (position: number, bytes: Uint8Array) => Promise<void>;
   readonly #failed: () => void;
   readonly #writes = new Set<Promise<void>>();
-  #buffer: Uint8Array | undefined;
+  #buffer: Part | undefined;
   #filledBytes = 0;
   #writtenBytes = 0;
   #last: Promise<void> = Promise.resolve();
   #isFailed = false;
   #failure: unknown;
 
-  /** `failed`: called once, when a write fails. */
+  /** `memory`: of `stageBuffers` buffers, with which packs take turns. `failed`: called once, when a write fails. */
   constructor(
-    memory: StageMemory,
+    memory: Pool,
     write: (position: number, bytes: Uint8Array) => Promise<void>,
     failed: () => void,
   ) {
@@ -73,12 +48,16 @@ export class PackStage {
 
   async #copy(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length && !this.#isFailed; ) {
-      this.#buffer ??= await this.#memory.take();
-      const length = Math.min(bytes.length - done, this.#buffer.length - this.#filledBytes);
-      this.#buffer.set(bytes.subarray(done, done + length), this.#filledBytes);
-      this.#filledBytes += length;
-      done += length;
-      if (this.#filledBytes === this.#buffer.length) this.#send();
+      this.#buffer ??= await this.#memory.take(
+        this.#memory.sizeBytes / stageBuffers,
+        'what goes into a pack',
+      );
+      const room = this.#buffer.bytes.subarray(this.#filledBytes);
+      const piece = bytes.subarray(done, done + room.length);
+      room.set(piece);
+      this.#filledBytes += piece.length;
+      done += piece.length;
+      if (piece.length === room.length) this.#send();
     }
   }
 
@@ -88,10 +67,12 @@ export class PackStage {
     this.#buffer = undefined;
     this.#filledBytes = 0;
     this.#writtenBytes += bytes;
-    const written = (this.#isFailed ? Promise.resolve() : this.#write(position, buffer.subarray(0, bytes)))
+    const written = (
+      this.#isFailed ? Promise.resolve() : this.#write(position, buffer.bytes.subarray(0, bytes))
+    )
       .catch((thrown: unknown) => this.#fail(thrown))
       .finally(() => {
-        this.#memory.give(buffer);
+        buffer.release();
         this.#writes.delete(written);
       });
     this.#writes.add(written);

@@ -12,9 +12,10 @@ import { packBlocksMax, packPayloadBytes, segmentBlocksMax } from '../../base/li
 import { entryBytes } from '../../format/block-layouts.ts';
 import { packKey } from '../../format/layout.ts';
 import { packHeader, packHeaderBytes, packTrailer } from '../../format/pack.ts';
+import { Pool } from '../../memory/pool.ts';
 import type { Upload } from '../../storage/storage.ts';
 import { throwIndexFault } from './index-fault.ts';
-import { PackStage, StageMemory } from './pack-stage.ts';
+import { PackStage } from './pack-stage.ts';
 import type { NativeParts } from './parts.ts';
 
 /** Packs that may be on their way to durable storage before `append` waits. */
@@ -38,7 +39,7 @@ interface Claiming {
 
 export class PackWriter {
   readonly #parts: NativeParts;
-  readonly #memory: StageMemory;
+  readonly #memory: Pool;
   #open: OpenPack | undefined;
   readonly #closing = new Set<Promise<void>>();
   readonly #claiming = new Set<Claiming>();
@@ -49,7 +50,7 @@ export class PackWriter {
   /** `memory`: for `stageBuffers` buffers. */
   constructor(parts: NativeParts, memory: Uint8Array) {
     this.#parts = parts;
-    this.#memory = new StageMemory(memory);
+    this.#memory = new Pool(memory);
   }
 
   /** Counts packs that could not be stored; a backup compares it with what it was when the backup began. */
@@ -69,9 +70,8 @@ export class PackWriter {
     if (this.#isClosed)
       throw new Fault('CANCELLED', `Cannot store in "${this.#parts.storage.url}": it was closed`);
     const pack = (this.#open ??= this.#begin());
-    const position = pack.position;
+    addEntries(pack, entries);
     pack.position += payload.length;
-    addEntries(pack, entries, position);
     const taken = pack.stage.add(payload);
     if (pack.position >= packPayloadBytes || pack.count >= packBlocksMax) this.#close(pack);
     await taken;
@@ -157,13 +157,13 @@ export class PackWriter {
   }
 }
 
-/** Adds entries to a pack's directory, with offsets counted from the start of the pack. */
-function addEntries(pack: OpenPack, entries: Uint8Array, position: number): void {
+/** Adds entries of blocks that come next to a pack's directory, with offsets counted from the start of the pack. */
+function addEntries(pack: OpenPack, entries: Uint8Array): void {
   const start = pack.count * entryBytes;
   assert(start + entries.length <= pack.directory.length, 'a directory has room for the segments under way');
   pack.directory.set(entries, start);
   for (let at = start; at < start + entries.length; at += entryBytes) {
-    pack.directory.writeUInt32LE(pack.directory.readUInt32LE(at + 32) + position, at + 32);
+    pack.directory.writeUInt32LE(pack.directory.readUInt32LE(at + 32) + pack.position, at + 32);
   }
   pack.count += entries.length / entryBytes;
 }
